@@ -1,0 +1,1 @@
+//! Event log, read models and facts on SQLite in one directory.

@@ -1,0 +1,1 @@
+//! Snapshots in any object store, a local folder included.

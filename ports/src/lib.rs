@@ -1,0 +1,9 @@
+//! What Daybook's services ask of the outside, and the conformance suite for every adapter.
+//!
+//! Services depend on these traits and never on an adapter; adapters never on a service.
+
+pub mod log;
+pub mod projection;
+pub mod snapshot;
+pub mod strong;
+pub mod views;

@@ -1,0 +1,1 @@
+//! Makes the read models from the log.

@@ -1,0 +1,1 @@
+//! Queries, statements and audit over the read models.

@@ -1,0 +1,29 @@
+//! The .proto files of Daybook, their generated code, and the mapping to ledger-core.
+
+/// Generated code.
+#[allow(missing_docs, clippy::all)]
+pub mod proto {
+    /// The API.
+    pub mod v1 {
+        tonic::include_proto!("daybook.v1");
+    }
+    /// Records of the log.
+    pub mod record {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("daybook.record.v1");
+        }
+    }
+    /// Snapshots.
+    pub mod snapshot {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("daybook.snapshot.v1");
+        }
+    }
+}
+
+/// The descriptor set of all files, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+pub mod record;

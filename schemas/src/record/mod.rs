@@ -1,0 +1,146 @@
+//! Records: decisions as they stand in the log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger_core::event::Event;
+use ledger_core::facts::RequestHash;
+use ledger_core::key::IdempotencyKey;
+use ledger_core::name::LedgerName;
+use ledger_core::rejection::Rejection;
+use ledger_core::time::Moment;
+
+/// Names a log, at random. A restore to an earlier point starts a new log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(pub [u8; 16]);
+
+/// BLAKE3 over the exact bytes of a record.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordHash(pub [u8; 32]);
+
+macro_rules! hex_fmt {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+hex_fmt!(LogId);
+hex_fmt!(RecordHash);
+
+/// A decision as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The log that it belongs to.
+    pub log_id: LogId,
+    /// The shard.
+    pub shard: u32,
+    /// Which writer's reign.
+    pub epoch: u64,
+    /// Contiguous per shard, from 1.
+    pub sequence: u64,
+    /// Whose chain it stands in ([`LedgerName::of_shard`] for the engine's own).
+    pub ledger: LedgerName,
+    /// Contiguous per ledger, from 1.
+    pub ledger_sequence: u64,
+    /// Of the ledger's previous record; `None` for its first.
+    pub previous_hash: Option<RecordHash>,
+    /// When it was decided.
+    pub moment: Moment,
+    /// Unique in the ledger.
+    pub key: IdempotencyKey,
+    /// `None` for the engine's own records.
+    pub request_hash: Option<RequestHash>,
+    /// Who asked; `None` is `anonymous`.
+    pub actor: Option<Arc<str>>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// W3C trace context of the call.
+    pub traceparent: Option<Arc<str>>,
+    /// What was decided.
+    pub payload: Payload,
+}
+
+/// Where a command came from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// A call.
+    #[default]
+    Grpc,
+    /// A record of an ingestion topic.
+    Kafka {
+        /// Its topic.
+        topic: Arc<str>,
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: u64,
+    },
+    /// An import: the file and line.
+    Import(Arc<str>),
+    /// The engine itself.
+    Timer,
+}
+
+/// What stands in a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// Something happened.
+    Event(Event),
+    /// The rules said no.
+    Rejection(Rejection),
+    /// A writer took the shard over.
+    WriterClaimed(WriterClaimed),
+    /// The shard's log began.
+    LogStarted(LogStarted),
+}
+
+/// See [`Payload::WriterClaimed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterClaimed {
+    /// The writer's epoch.
+    pub epoch: u64,
+    /// Of the barrier that it claimed with.
+    pub nonce: [u8; 16],
+    /// The build that claimed.
+    pub build: Arc<str>,
+}
+
+/// See [`Payload::LogStarted`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogStarted {
+    /// Shards of the log; never changes there.
+    pub shard_count: u32,
+    /// Where this log was forked from by a restore.
+    pub parent: Option<Parent>,
+}
+
+/// The point that a restored log goes on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// The log before.
+    pub log_id: LogId,
+    /// The last record that was kept.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+}
+
+/// A record with the exact bytes that its hash is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// What the bytes say.
+    pub record: Record,
+    /// The bytes as stored; every store keeps them unchanged.
+    pub bytes: Bytes,
+    /// BLAKE3 over `bytes`.
+    pub hash: RecordHash,
+}

@@ -1,0 +1,1 @@
+//! The state of a shard: replay of its log, snapshots, verification.
