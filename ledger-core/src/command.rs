@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::account::{AccountNumber, AccountType, FreezeScope, Limits};
+use crate::account::{AccountNumber, AccountType, FreezeScope, Limits, LimitsChange};
 use crate::amount::Amount;
 use crate::asset::Asset;
 use crate::key::{IdempotencyKey, TransactionId};
@@ -174,8 +174,8 @@ pub struct OpenAccount {
 pub struct UpdateAccount {
     /// The account.
     pub account: AccountRef,
-    /// All its new limits, where they are to change.
-    pub limits: Option<Limits>,
+    /// Which of its limits change.
+    pub limits: LimitsChange,
     /// Changes of metadata.
     pub metadata: MetadataChange,
 }

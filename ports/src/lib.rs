@@ -4,6 +4,7 @@
 
 pub mod log;
 pub mod projection;
+pub mod routing;
 pub mod snapshot;
 pub mod strong;
 pub mod views;

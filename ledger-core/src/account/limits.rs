@@ -42,6 +42,45 @@ impl Limits {
     }
 }
 
+/// A change of limits, each by itself: `None` leaves a limit as it is, `Some(None)` takes the
+/// bound away. So an update of one limit cannot undo another's that it did not know of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+pub struct LimitsChange {
+    /// See [`Limits::minimum`].
+    pub minimum: Option<Option<i128>>,
+    /// See [`Limits::maximum`].
+    pub maximum: Option<Option<i128>>,
+    /// See [`Limits::per_transaction`].
+    pub per_transaction: Option<Option<Amount>>,
+    /// The whole new list; see [`Limits::velocity`].
+    pub velocity: Option<Vec<VelocityLimit>>,
+}
+
+impl LimitsChange {
+    /// The change that makes all limits those of `limits`.
+    pub fn replace_all(limits: Limits) -> Self {
+        Self {
+            minimum: Some(limits.minimum),
+            maximum: Some(limits.maximum),
+            per_transaction: Some(limits.per_transaction),
+            velocity: Some(limits.velocity),
+        }
+    }
+
+    /// `current` after this change. It may contradict itself: see [`Limits::check`].
+    pub fn apply_to(&self, current: &Limits) -> Limits {
+        Limits {
+            minimum: self.minimum.unwrap_or(current.minimum),
+            maximum: self.maximum.unwrap_or(current.maximum),
+            per_transaction: self.per_transaction.unwrap_or(current.per_transaction),
+            velocity: self
+                .velocity
+                .clone()
+                .unwrap_or_else(|| current.velocity.clone()),
+        }
+    }
+}
+
 /// Most gross flow in one direction in a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VelocityLimit {

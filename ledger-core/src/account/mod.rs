@@ -3,7 +3,7 @@
 mod limits;
 mod totals;
 
-pub use limits::{Direction, Limits, VelocityLimit, VelocityWindow};
+pub use limits::{Direction, Limits, LimitsChange, VelocityLimit, VelocityWindow};
 pub use totals::{NormalSide, Totals};
 
 use crate::asset::Asset;
