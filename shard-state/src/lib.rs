@@ -1,1 +1,12 @@
 //! The state of a shard: replay of its log, snapshots, verification.
+//!
+//! [`ShardState`] is what the writer decides on and what every replay makes: the states of all
+//! ledgers of a shard, the heads of their chains, and the shard's own place in the log. Replay
+//! checks each record before it moves anything, and the state's own assertions while it moves;
+//! damaged or hostile input gives a [`Divergence`], never a panic.
+
+mod divergence;
+mod state;
+
+pub use divergence::{Divergence, What};
+pub use state::{Head, LastRecord, Next, ShardState, key_entry};

@@ -1,0 +1,435 @@
+//! The state of a shard.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ledger_core::facts::KeyEntry;
+use ledger_core::ledger::LedgerState;
+use ledger_core::name::LedgerName;
+use ledger_core::time::Timestamp;
+use schemas::record::{LogId, LogStarted, Payload, Record, RecordHash, SealedRecord};
+
+use crate::divergence::{Divergence, What};
+
+/// The last record of a ledger's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its ledger sequence.
+    pub ledger_sequence: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+    /// Its time.
+    pub recorded_at: Timestamp,
+}
+
+/// The last record of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastRecord {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+    /// Its time.
+    pub recorded_at: Timestamp,
+}
+
+/// Where the next record of a ledger goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its ledger sequence.
+    pub ledger_sequence: u64,
+    /// Hash of the ledger's record before it.
+    pub previous_hash: Option<RecordHash>,
+}
+
+/// What a record's key stands for in memory: the same for the writer that decided it and for
+/// every replay. The engine's own keys (expiries) have no request; users cannot say them.
+pub fn key_entry(record: &Record) -> KeyEntry {
+    KeyEntry {
+        request_hash: record.request_hash.unwrap_or_default(),
+        sequence: record.sequence,
+    }
+}
+
+/// A chain of records: a ledger's, or the engine's own, which has no ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) name: LedgerName,
+    pub(crate) head: Option<Head>,
+    pub(crate) ledger: Option<LedgerState>,
+}
+
+/// The state of a shard after some record of its log.
+#[derive(Debug, Clone)]
+pub struct ShardState {
+    /// The log that is meant to be read.
+    pub log_id: LogId,
+    /// The shard.
+    pub shard: u32,
+    /// Shards of the log.
+    pub shard_count: u32,
+    pub(crate) hash_seed: u64,
+    /// The log of the last record: an ancestor of `log_id` until its own first record.
+    pub(crate) current: Option<LogId>,
+    pub(crate) last: Option<LastRecord>,
+    pub(crate) epoch: u64,
+    chains: Vec<Chain>,
+    index: HashMap<LedgerName, usize>,
+    /// The chain that was used last: most records follow one of the same ledger.
+    recent: usize,
+    stopped: bool,
+}
+
+impl ShardState {
+    /// The state before the first record.
+    pub fn new(log_id: LogId, shard: u32, shard_count: u32, hash_seed: u64) -> Self {
+        Self {
+            log_id,
+            shard,
+            shard_count,
+            hash_seed,
+            current: None,
+            last: None,
+            epoch: 0,
+            chains: Vec::new(),
+            index: HashMap::new(),
+            recent: 0,
+            stopped: false,
+        }
+    }
+
+    /// Sequence of the next record; the first is 1.
+    pub fn next_sequence(&self) -> u64 {
+        self.last.map_or(1, |last| last.sequence + 1)
+    }
+
+    /// The last record.
+    pub fn last(&self) -> Option<LastRecord> {
+        self.last
+    }
+
+    /// Time of the last record.
+    pub fn last_recorded_at(&self) -> Option<Timestamp> {
+        self.last.map(|last| last.recorded_at)
+    }
+
+    /// Epoch of the last record; 0 before the first.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The log that the last record belongs to: [`Self::log_id`], or where a restore did not
+    /// come to its end, the log that it copied from.
+    pub fn current_log(&self) -> Option<LogId> {
+        self.current
+    }
+
+    /// The ledger, where a record of it was ever seen.
+    pub fn ledger(&self, name: &LedgerName) -> Option<&LedgerState> {
+        self.chain(name)?.ledger.as_ref()
+    }
+
+    /// The ledger, to be moved by the writer that decides itself.
+    pub fn ledger_mut(&mut self, name: &LedgerName) -> Option<&mut LedgerState> {
+        let index = self.find(name)?;
+        self.chains[index].ledger.as_mut()
+    }
+
+    /// The ledger, empty where it was never seen.
+    ///
+    /// # Panics
+    /// When `name` is the engine's own: it has no ledger.
+    pub fn ledger_or_new(&mut self, name: &LedgerName) -> &mut LedgerState {
+        let index = self.find_or_new(name);
+        self.chains[index]
+            .ledger
+            .as_mut()
+            .expect("the engine's own chain has no ledger, and the caller may not ask for it")
+    }
+
+    /// All ledgers by name.
+    pub fn ledgers(&self) -> Vec<&LedgerState> {
+        let mut ledgers: Vec<_> = self
+            .chains
+            .iter()
+            .filter_map(|chain| chain.ledger.as_ref())
+            .collect();
+        ledgers.sort_by(|a, b| a.name().cmp(b.name()));
+        ledgers
+    }
+
+    /// All ledgers in no order, to be moved (to forget).
+    pub fn ledgers_mut(&mut self) -> impl Iterator<Item = &mut LedgerState> {
+        self.chains
+            .iter_mut()
+            .filter_map(|chain| chain.ledger.as_mut())
+    }
+
+    /// The last record of the chain of `name` ([`LedgerName::of_shard`] for the engine's own).
+    pub fn head(&self, name: &LedgerName) -> Option<Head> {
+        self.chain(name)?.head
+    }
+
+    /// Heads of all chains by name, the engine's own too.
+    pub fn heads(&self) -> Vec<(&LedgerName, Head)> {
+        let mut heads: Vec<_> = self
+            .chains
+            .iter()
+            .filter_map(|chain| chain.head.map(|head| (&chain.name, head)))
+            .collect();
+        heads.sort_by(|a, b| a.0.cmp(b.0));
+        heads
+    }
+
+    /// Where the next record of `name` goes.
+    pub fn next(&self, name: &LedgerName) -> Next {
+        let head = self.head(name);
+        Next {
+            sequence: self.next_sequence(),
+            ledger_sequence: head.map_or(1, |head| head.ledger_sequence + 1),
+            previous_hash: head.map(|head| head.hash),
+        }
+    }
+
+    /// Records whose keys are in memory, over all ledgers.
+    pub fn remembered(&self) -> usize {
+        self.chains
+            .iter()
+            .filter_map(|chain| chain.ledger.as_ref())
+            .map(LedgerState::remembered)
+            .sum()
+    }
+
+    /// Lets all ledgers go of what records up to `through` left in memory.
+    pub fn forget_through(&mut self, through: u64) {
+        for ledger in self.ledgers_mut() {
+            if ledger.forgotten_through() < through {
+                ledger.forget_through(through);
+            }
+        }
+    }
+
+    /// Moves the place in the log over a record that the writer made by [`Self::next`] and
+    /// whose event it has evolved and remembered itself. Checks nothing.
+    pub fn record_head(&mut self, record: &Record, hash: RecordHash) {
+        let index = self.find_or_new(&record.ledger);
+        self.advance(index, record, hash);
+    }
+
+    /// Moves the state by `record`, as every replay does: all of its place is checked, then it
+    /// is evolved and remembered.
+    ///
+    /// # Errors
+    /// [`Divergence`]. When its place is wrong nothing has moved; when the state itself refused
+    /// it ([`What::Impossible`]) this state is stopped and takes nothing any more.
+    pub fn apply(&mut self, record: &SealedRecord) -> Result<(), Divergence> {
+        self.try_apply(record).map_err(|what| Divergence {
+            ledger: record.record.ledger.clone(),
+            ledger_sequence: record.record.ledger_sequence,
+            sequence: record.record.sequence,
+            what,
+        })
+    }
+
+    fn try_apply(&mut self, sealed: &SealedRecord) -> Result<(), What> {
+        if self.stopped {
+            return Err(What::Stopped);
+        }
+        let record = &sealed.record;
+        self.check_place(record)?;
+        let index = self.find(&record.ledger);
+        check_chain(index.and_then(|index| self.chains[index].head), record)?;
+        let index = index.unwrap_or_else(|| self.find_or_new(&record.ledger));
+        if let Some(ledger) = self.chains[index].ledger.as_mut()
+            && let Err(why) = evolve(ledger, record)
+        {
+            // The ledger may have moved in part.
+            self.stopped = true;
+            return Err(What::Impossible(why));
+        }
+        self.advance(index, record, sealed.hash);
+        Ok(())
+    }
+
+    /// Everything that a record's place in the shard must be.
+    pub(crate) fn check_place(&self, record: &Record) -> Result<(), What> {
+        if record.shard != self.shard {
+            return Err(What::Shard {
+                expected: self.shard,
+                found: record.shard,
+            });
+        }
+        if record.sequence != self.next_sequence() {
+            return Err(What::Sequence {
+                expected: self.next_sequence(),
+            });
+        }
+        self.check_log(record)?;
+        if record.epoch < self.epoch {
+            return Err(What::Epoch {
+                expected: self.epoch,
+                found: record.epoch,
+            });
+        }
+        if let Some(last) = self.last
+            && record.moment.recorded_at < last.recorded_at
+        {
+            return Err(What::RecordedAt {
+                expected: last.recorded_at,
+                found: record.moment.recorded_at,
+            });
+        }
+        let own = LedgerName::of_shard(self.shard);
+        match &record.payload {
+            Payload::Event(_) | Payload::Rejection(_) if record.ledger.is_engine() => {
+                Err(What::Chain)
+            }
+            Payload::WriterClaimed(_) | Payload::LogStarted(_) if record.ledger != own => {
+                Err(What::Chain)
+            }
+            Payload::WriterClaimed(claim) if claim.epoch != record.epoch => Err(What::Epoch {
+                expected: record.epoch,
+                found: claim.epoch,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A record belongs to the log of the record before it, but where a restore begins a new
+    /// log: that record names the one before it as its parent.
+    fn check_log(&self, record: &Record) -> Result<(), What> {
+        let started = match &record.payload {
+            Payload::LogStarted(started) => Some(started),
+            _ => None,
+        };
+        if let Some(LogStarted { shard_count, .. }) = started
+            && *shard_count != self.shard_count
+        {
+            return Err(What::ShardCount {
+                expected: self.shard_count,
+                found: *shard_count,
+            });
+        }
+        match (self.current.zip(self.last), started) {
+            (None, None) => Err(What::NotStarted),
+            (None, Some(LogStarted { parent: None, .. })) => Ok(()),
+            (
+                None,
+                Some(LogStarted {
+                    parent: Some(p), ..
+                }),
+            ) => Err(What::Parent {
+                log_id: p.log_id,
+                sequence: p.sequence,
+                hash: p.hash,
+            }),
+            (Some((current, _)), None) if record.log_id != current => Err(What::LogId {
+                expected: current,
+                found: record.log_id,
+            }),
+            (Some(_), None) => Ok(()),
+            (Some(_), Some(LogStarted { parent: None, .. })) => Err(What::StartedTwice),
+            (
+                Some((current, last)),
+                Some(LogStarted {
+                    parent: Some(p), ..
+                }),
+            ) => {
+                let goes_on =
+                    p.log_id == current && p.sequence == last.sequence && p.hash == last.hash;
+                if goes_on && record.log_id != current {
+                    Ok(())
+                } else {
+                    Err(What::Parent {
+                        log_id: p.log_id,
+                        sequence: p.sequence,
+                        hash: p.hash,
+                    })
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, index: usize, record: &Record, hash: RecordHash) {
+        let recorded_at = record.moment.recorded_at;
+        self.chains[index].head = Some(Head {
+            ledger_sequence: record.ledger_sequence,
+            hash,
+            recorded_at,
+        });
+        self.recent = index;
+        self.current = Some(record.log_id);
+        self.epoch = record.epoch;
+        self.last = Some(LastRecord {
+            sequence: record.sequence,
+            hash,
+            recorded_at,
+        });
+    }
+
+    /// Puts a chain back as a snapshot holds it.
+    pub(crate) fn restore_chain(&mut self, chain: Chain) {
+        self.index.insert(chain.name.clone(), self.chains.len());
+        self.chains.push(chain);
+    }
+
+    pub(crate) fn chain(&self, name: &LedgerName) -> Option<&Chain> {
+        self.find(name).map(|index| &self.chains[index])
+    }
+
+    fn find(&self, name: &LedgerName) -> Option<usize> {
+        match self.chains.get(self.recent) {
+            Some(chain) if chain.name == *name => Some(self.recent),
+            _ => self.index.get(name).copied(),
+        }
+    }
+
+    fn find_or_new(&mut self, name: &LedgerName) -> usize {
+        if let Some(index) = self.find(name) {
+            return index;
+        }
+        let ledger = (!name.is_engine()).then(|| LedgerState::new(name.clone(), self.hash_seed));
+        self.restore_chain(Chain {
+            name: name.clone(),
+            head: None,
+            ledger,
+        });
+        self.chains.len() - 1
+    }
+}
+
+/// A ledger's records are contiguous, each with the hash of the one before.
+pub(crate) fn check_chain(head: Option<Head>, record: &Record) -> Result<(), What> {
+    let expected = head.map_or(1, |head| head.ledger_sequence + 1);
+    if record.ledger_sequence != expected {
+        return Err(What::LedgerSequence { expected });
+    }
+    let hash = head.map(|head| head.hash);
+    if record.previous_hash != hash {
+        return Err(What::PreviousHash {
+            expected: hash,
+            found: record.previous_hash,
+        });
+    }
+    Ok(())
+}
+
+/// Moves `ledger` by what `record` says. The state's own assertions are the one place where it
+/// is said what can follow what; here they become an error.
+pub(crate) fn evolve(ledger: &mut LedgerState, record: &Record) -> Result<(), String> {
+    let moved = catch_unwind(AssertUnwindSafe(|| {
+        if let Payload::Event(event) = &record.payload {
+            ledger.evolve(event, record.moment);
+        }
+        ledger.remember_key(record.key.clone(), key_entry(record));
+    }));
+    moved.map_err(|panic| {
+        panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "an invariant is broken".to_owned())
+    })
+}
