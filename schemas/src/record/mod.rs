@@ -1,4 +1,20 @@
 //! Records: decisions as they stand in the log.
+//!
+//! [`encode`] and [`decode`] are each other's inverse; hashes are over the exact bytes, which
+//! every store keeps unchanged.
+
+mod barrier;
+pub mod convert;
+mod decode;
+mod encode;
+mod error;
+pub mod frame;
+mod wire;
+
+pub use barrier::Barrier;
+pub use decode::decode;
+pub use encode::{encode, encode_into, to_message};
+pub use error::RecordError;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +51,14 @@ macro_rules! hex_fmt {
 }
 hex_fmt!(LogId);
 hex_fmt!(RecordHash);
+
+/// The version of the payloads' meaning that this build writes, and the newest that it reads.
+pub const KIND_VERSION: u32 = 1;
+
+/// BLAKE3 over the exact bytes of a record.
+pub fn hash(bytes: &[u8]) -> RecordHash {
+    RecordHash(*blake3::hash(bytes).as_bytes())
+}
 
 /// A decision as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,115 @@
+//! Bytes to records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ledger_core::name::LedgerName;
+use ledger_core::time::{Day, Moment};
+use prost::Message as _;
+
+use super::convert::{Enclosing, to_core};
+use super::error::{Of, exactly};
+use super::{
+    KIND_VERSION, LogId, LogStarted, Origin, Parent, Payload, Record, RecordError, RecordHash,
+    SealedRecord, WriterClaimed,
+};
+use crate::proto::record::v1 as proto;
+
+/// Reads a record. Old versions of kinds are brought up to date; newer ones are refused. That
+/// the hash is the one that it should be is for the reader of the chain to check.
+///
+/// # Errors
+/// [`RecordError`] says what is damaged or unknown. Never panics, whatever the bytes.
+pub fn decode(bytes: Bytes) -> Result<SealedRecord, RecordError> {
+    let hash = super::hash(&bytes);
+    let message = proto::Record::decode(bytes.clone())?;
+    let record = match message.kind_version {
+        KIND_VERSION => version_1(message)?,
+        found => {
+            return Err(RecordError::UnknownVersion {
+                found,
+                newest: KIND_VERSION,
+            });
+        }
+    };
+    Ok(SealedRecord {
+        record,
+        bytes,
+        hash,
+    })
+}
+
+fn version_1(message: proto::Record) -> Result<Record, RecordError> {
+    let key = to_core::key(message.key.ok_or(RecordError::Missing("key"))?)?;
+    let recorded_at = to_core::timestamp(message.recorded_at, "recorded_at")?;
+    let enclosing = Enclosing::new(&key, recorded_at);
+    let payload = message.payload.ok_or(RecordError::Missing("payload"))?;
+    Ok(Record {
+        log_id: LogId(exactly(&message.log_id, "log_id")?),
+        shard: message.shard,
+        epoch: message.epoch,
+        sequence: message.sequence,
+        ledger: LedgerName::from_record(&message.ledger).of("ledger")?,
+        ledger_sequence: message.ledger_sequence,
+        previous_hash: or_none(&message.previous_hash, "previous_hash")?.map(RecordHash),
+        moment: Moment {
+            recorded_at,
+            business_date: Day(message.business_date),
+        },
+        key,
+        request_hash: or_none(&message.request_hash, "request_hash")?,
+        actor: (!message.actor.is_empty()).then(|| Arc::from(message.actor)),
+        origin: message.origin.map_or(Ok(Origin::Grpc), origin)?,
+        traceparent: (!message.traceparent.is_empty()).then(|| Arc::from(message.traceparent)),
+        payload: self::payload(payload, &enclosing)?,
+    })
+}
+
+fn or_none<const N: usize>(
+    bytes: &[u8],
+    field: &'static str,
+) -> Result<Option<[u8; N]>, RecordError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    exactly(bytes, field).map(Some)
+}
+
+fn origin(origin: proto::Origin) -> Result<Origin, RecordError> {
+    use proto::origin::Source;
+    Ok(match origin.source.ok_or(RecordError::Missing("origin"))? {
+        Source::Kafka(kafka) => Origin::Kafka {
+            topic: Arc::from(kafka.topic),
+            partition: kafka.partition,
+            offset: kafka.offset,
+        },
+        Source::Import(place) => Origin::Import(Arc::from(place)),
+        Source::Timer(_) => Origin::Timer,
+    })
+}
+
+fn payload(payload: proto::record::Payload, enclosing: &Enclosing) -> Result<Payload, RecordError> {
+    Ok(match payload {
+        proto::record::Payload::Event(event) => Payload::Event(to_core::event(event, enclosing)?),
+        proto::record::Payload::Rejection(rejection) => {
+            Payload::Rejection(to_core::rejection(rejection)?)
+        }
+        proto::record::Payload::WriterClaimed(claimed) => Payload::WriterClaimed(WriterClaimed {
+            epoch: claimed.epoch,
+            nonce: exactly(&claimed.nonce, "writer_claimed.nonce")?,
+            build: Arc::from(claimed.build),
+        }),
+        proto::record::Payload::LogStarted(started) => Payload::LogStarted(LogStarted {
+            shard_count: started.shard_count,
+            parent: started.parent.map(parent).transpose()?,
+        }),
+    })
+}
+
+fn parent(parent: proto::Parent) -> Result<Parent, RecordError> {
+    Ok(Parent {
+        log_id: LogId(exactly(&parent.log_id, "parent.log_id")?),
+        sequence: parent.sequence,
+        hash: RecordHash(exactly(&parent.hash, "parent.hash")?),
+    })
+}
