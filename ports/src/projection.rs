@@ -54,7 +54,8 @@ pub struct Changes {
     pub history: Vec<HistoryRow>,
     /// Sums to add to the buckets of (account, effective day), by (ledger, account, day).
     pub days: Vec<DayRow>,
-    /// Keys of records, by (ledger, key). A UUID key whose record made the direct transaction
+    /// Keys of records, by (ledger, key), but for those of the engine's own chains; an expiry,
+    /// which nobody asked for, has a request hash of zeros. A UUID key whose record made the direct transaction
     /// or hold of the same id is not here: its entry stands in the transaction's row.
     pub keys: Vec<KeyRow>,
     /// Where each ledger's records stand: one per entry and ledger, by (ledger, ledger sequence).
@@ -170,7 +171,8 @@ pub struct Movement {
     /// Of that transaction.
     pub effective_at: Timestamp,
     /// What happened: POSTED moves, PENDING reserves, VOIDED and EXPIRED release. A capture is
-    /// a POSTED movement (the reservation that it uses up is seen in the totals).
+    /// a POSTED movement (the reservation that it uses up is seen in the totals); what a final
+    /// capture leaves is a VOIDED movement of the hold in the same row.
     pub effect: TransactionStatus,
     /// The posting (of a release: what was left of it).
     pub posting: Posting,
@@ -251,6 +253,18 @@ pub trait Projection: Send + Sync + 'static {
     /// # Errors
     /// [`ProjectionError`].
     async fn checkpoint(&self, shard: u32) -> Result<Option<Checkpoint>, ProjectionError>;
+
+    /// The heads that it has reached of the chains of `ledgers` (all of `shard`), in order of
+    /// the question, [`HeadRow::ledger`] being the index into it; `None` where it has no record
+    /// of the ledger. So a projector that starts again can check that the next record follows.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    async fn heads(
+        &self,
+        shard: u32,
+        ledgers: &[LedgerName],
+    ) -> Result<Vec<Option<HeadRow>>, ProjectionError>;
 
     /// Writes `changes` and moves the checkpoint of `shard` from `from` to `to`, in one
     /// transaction, by compare-and-set.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use ledger_core::account::{Account, AccountNumber, AccountStatus, AccountType};
 use ledger_core::asset::Asset;
 use ledger_core::event::LedgerTerms;
-use ledger_core::facts::{Facts, FactsNeeded};
+use ledger_core::facts::{Facts, FactsNeeded, KeyEntry};
 use ledger_core::key::{IdempotencyKey, TransactionId};
-use ledger_core::name::LedgerName;
+use ledger_core::name::{AccountName, LedgerName};
 use ledger_core::time::{Day, Timestamp};
 use ledger_core::transaction::{Transaction, TransactionStatus};
 
@@ -140,6 +140,19 @@ pub trait Views: Send + Sync + 'static {
         name: &str,
     ) -> Result<Option<Account>, ProjectionError>;
 
+    /// Accounts by name, in order of the question. Adapters that can, answer from one state.
+    async fn accounts_by_name(
+        &self,
+        ledger: &LedgerName,
+        names: &[AccountName],
+    ) -> Result<Vec<Option<Account>>, ProjectionError> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.push(self.account(ledger, name.as_str()).await?);
+        }
+        Ok(found)
+    }
+
     /// Accounts by number, in order of the question.
     async fn accounts_by_number(
         &self,
@@ -161,6 +174,26 @@ pub trait Views: Send + Sync + 'static {
         ledger: &LedgerName,
         id: TransactionId,
     ) -> Result<Option<TransactionView>, ProjectionError>;
+
+    /// Transactions by id, in order of the question.
+    async fn transactions_by_id(
+        &self,
+        ledger: &LedgerName,
+        ids: &[TransactionId],
+    ) -> Result<Vec<Option<TransactionView>>, ProjectionError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(self.transaction(ledger, *id).await?);
+        }
+        Ok(found)
+    }
+
+    /// Which decision `key` stands for.
+    async fn key(
+        &self,
+        ledger: &LedgerName,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeyEntry>, ProjectionError>;
 
     /// Transactions that pass `filter`.
     async fn transactions(
@@ -187,13 +220,14 @@ pub trait Views: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<Option<HistoryRow>, ProjectionError>;
 
-    /// An account's buckets of days from `from` to `through`, by day.
+    /// The first `most` of an account's buckets of days from `from` to `through`, by day.
     async fn days(
         &self,
         ledger: &LedgerName,
         account: AccountNumber,
         from: Day,
         through: Day,
+        most: usize,
     ) -> Result<Vec<DayBucket>, ProjectionError>;
 
     /// Where the ledger's record of `ledger_sequence` stands: the place at or before it.
