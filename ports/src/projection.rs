@@ -46,7 +46,8 @@ pub struct Changes {
     pub heads: Vec<HeadRow>,
     /// Accounts whose terms or status changed, by (ledger, number). New ones have `opened_at`.
     pub accounts: Vec<AccountRow>,
-    /// Balances that moved, by (ledger, account).
+    /// Balances that moved, by (ledger, account). Where an account is in both lists, both rows
+    /// carry the same version.
     pub balances: Vec<BalanceRow>,
     /// New and changed transactions, by (ledger, id).
     pub transactions: Vec<TransactionRow>,
@@ -67,12 +68,15 @@ pub struct Changes {
 pub struct LedgerRow {
     /// The ledger.
     pub ledger: LedgerIndex,
-    /// Its terms.
-    pub terms: LedgerTerms,
+    /// `Some` where the terms changed (their `version` is that of their event; see
+    /// [`Self::version`]).
+    pub terms: Option<LedgerTerms>,
     /// When it was created; `None` where an earlier stretch created it.
     pub created_at: Option<Timestamp>,
-    /// Its closing.
-    pub closed_through: Option<Timestamp>,
+    /// `Some` where the closing changed.
+    pub closed_through: Option<Option<Timestamp>>,
+    /// Its version now, which the views' terms carry.
+    pub version: u64,
 }
 
 /// See [`Changes::heads`].
