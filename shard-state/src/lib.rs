@@ -6,7 +6,12 @@
 //! damaged or hostile input gives a [`Divergence`], never a panic.
 
 mod divergence;
+mod memory;
+mod pipeline;
+pub mod recover;
+pub mod snapshot;
 mod state;
 
 pub use divergence::{Divergence, What};
+pub use memory::{KEPT_RECORDS, REMEMBERED_MAX};
 pub use state::{Head, LastRecord, Next, ShardState, key_entry};
