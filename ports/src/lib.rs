@@ -3,6 +3,8 @@
 //! Services depend on these traits and never on an adapter; adapters never on a service.
 
 pub mod log;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod projection;
 pub mod routing;
 pub mod snapshot;

@@ -140,6 +140,20 @@ pub trait LogReader: Send + Sync + 'static {
     /// As [`Self::read`].
     async fn entry_of(&self, shard: u32, sequence: u64) -> Result<Option<LogEntry>, LogError>;
 
+    /// The entry at `position` as it stands, though it is damaged, where it can be read at all:
+    /// for `verify`, which names the record that is damaged in it. For nothing else.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`].
+    async fn read_damaged(
+        &self,
+        shard: u32,
+        position: Position,
+    ) -> Result<Option<LogEntry>, LogError> {
+        let _ = (shard, position);
+        Ok(None)
+    }
+
     /// Tells the sequence after the last committed record of `shard`, now and as it grows.
     fn watch(&self, shard: u32) -> watch::Receiver<u64>;
 }
