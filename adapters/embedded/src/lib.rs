@@ -1,1 +1,155 @@
 //! Event log, read models and facts on SQLite in one directory.
+//!
+//! [`Embedded::open`] takes the folder's lock and gives the ports. The files:
+//!
+//! | file | what |
+//! |---|---|
+//! | `daybook.lock` | locked while a process serves the folder; holds its process id |
+//! | `log.db` | the event log: the only truth |
+//! | `views.db` | the read models; can be rebuilt from the log |
+//! | `views.current` | names another file of read models after a switch |
+//!
+//! Everything goes through SQLite by `sqlx`, at least version 3.51.3.
+
+mod folder;
+mod log;
+mod sqlite;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ports::log::{EventLog, LogError};
+use schemas::record::LogId;
+
+use folder::{FolderLock, LockError};
+use log::{LogOptions, SqliteLog};
+
+/// How a folder is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Shards of a new log, and what an existing one must have. `None`: one for a new log,
+    /// whatever it has for an existing one.
+    pub shards: Option<u32>,
+    /// Whether the folder and the log are made where there are none.
+    pub create: bool,
+    /// Id of a new log (a restore gives it); at random without.
+    pub log_id: Option<LogId>,
+}
+
+/// Why a folder was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process serves it (`LOG_LOCKED`).
+    #[error(
+        "{dir} is in use by {holder}: a folder is served by one process at a time. Stop that \
+         process, or give another folder"
+    )]
+    Locked {
+        /// The folder.
+        dir: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
+    /// The folder or a file in it cannot be made or reached.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The SQLite that is linked is too old to be safe.
+    #[error("SQLite {found} is linked, and at least 3051003 is needed")]
+    SqliteTooOld {
+        /// Its version.
+        found: i32,
+    },
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A folder, opened.
+pub struct Embedded {
+    log: Arc<SqliteLog>,
+    lock: Option<FolderLock>,
+}
+
+impl Embedded {
+    /// Takes the folder's lock, makes durable what a crash may have left, and opens the log and
+    /// the read models. Needs a tokio runtime. End with [`Self::close`].
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed then, but that an empty folder may have been made.
+    pub async fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        if sqlite::version() < sqlite::VERSION_MIN {
+            return Err(OpenError::SqliteTooOld {
+                found: sqlite::version(),
+            });
+        }
+        let dir = std::path::absolute(dir).map_err(io(dir))?;
+        if options.create {
+            std::fs::create_dir_all(&dir).map_err(io(&dir))?;
+        }
+        let lock = FolderLock::take(&dir).map_err(|error| match error {
+            LockError::Held(holder) => OpenError::Locked {
+                dir: dir.clone(),
+                holder,
+            },
+            LockError::Io(path, error) => OpenError::Io { path, error },
+        })?;
+        let log_file = dir.join(folder::LOG_FILE);
+        folder::make_durable(&log_file).map_err(io(&log_file))?;
+        let (log, _task) = SqliteLog::open(
+            &log_file,
+            LogOptions {
+                shards: options.shards,
+                create: options.create,
+                log_id: options.log_id,
+            },
+        )
+        .await?;
+        Ok(Self {
+            log: Arc::new(log),
+            lock: Some(lock),
+        })
+    }
+
+    /// Opens the folder for reading alone, without its lock, beside whoever serves it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
+        let dir = std::path::absolute(dir).map_err(io(dir))?;
+        let log = SqliteLog::open_read_only(&dir.join(folder::LOG_FILE)).await?;
+        Ok(Self {
+            log: Arc::new(log),
+            lock: None,
+        })
+    }
+
+    /// The event log.
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        self.log.clone()
+    }
+
+    /// What SQLite's own check of every page of `log.db` finds; empty where it is sound.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn check_log_pages(&self) -> Result<Vec<String>, LogError> {
+        self.log.page_check().await
+    }
+
+    /// Ends all reading and writing, waits until the files are closed, and gives the lock back.
+    /// Handles that were given out answer with errors from then on.
+    pub async fn close(mut self) {
+        self.log.close().await;
+        drop(self.lock.take());
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |error| OpenError::Io { path, error }
+}
