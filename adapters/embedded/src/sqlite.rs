@@ -44,7 +44,9 @@ pub(crate) fn readers(options: SqliteConnectOptions, most: u32, name: &'static s
 }
 
 /// Opens one connection.
-pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+pub(crate) async fn connect(
+    options: &SqliteConnectOptions,
+) -> Result<SqliteConnection, sqlx::Error> {
     options.connect().await
 }
 

@@ -147,7 +147,9 @@ impl Committer {
             }
             Err(failure) => {
                 // SQLite has mostly rolled back by itself then, and says so.
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+                let _ = sqlx::raw_sql("ROLLBACK")
+                    .execute(&mut self.connection)
+                    .await;
                 for request in work {
                     answer_failure(request, &failure);
                 }
@@ -310,10 +312,8 @@ impl Committer {
             .await;
         match result {
             Ok(row) => {
-                let (frames, moved): (i64, i64) = (
-                    row.try_get(1).unwrap_or(0),
-                    row.try_get(2).unwrap_or(0),
-                );
+                let (frames, moved): (i64, i64) =
+                    (row.try_get(1).unwrap_or(0), row.try_get(2).unwrap_or(0));
                 metrics::histogram!("daybook_log_checkpoint_seconds").record(started.elapsed());
                 if frames == moved {
                     self.wal_bytes = 0;

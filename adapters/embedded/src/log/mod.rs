@@ -53,10 +53,15 @@ impl SqliteLog {
         options: LogOptions,
     ) -> Result<(Self, JoinHandle<()>), LogError> {
         if !options.create && !file.exists() {
-            return Err(LogError::Unusable(format!("{} does not exist", file.display())));
+            return Err(LogError::Unusable(format!(
+                "{} does not exist",
+                file.display()
+            )));
         }
         if options.shards == Some(0) {
-            return Err(LogError::Unusable("a log has at least one shard".to_owned()));
+            return Err(LogError::Unusable(
+                "a log has at least one shard".to_owned(),
+            ));
         }
         let writer = schema::writer_options(file);
         let mut connection = sqlite::connect(&writer)
@@ -119,7 +124,10 @@ impl SqliteLog {
     /// Opens the log in `file` for reading alone, beside whoever serves it.
     pub(crate) async fn open_read_only(file: &Path) -> Result<Self, LogError> {
         if !file.exists() {
-            return Err(LogError::Unusable(format!("{} does not exist", file.display())));
+            return Err(LogError::Unusable(format!(
+                "{} does not exist",
+                file.display()
+            )));
         }
         let mut options = sqlite::options(file).read_only(true);
         let opened = async |options: &_| -> Result<_, LogError> {
@@ -222,7 +230,9 @@ impl EventLog for SqliteLog {
 
     async fn claim(&self, shard: u32, barrier: Bytes) -> Result<Box<dyn LogWriter>, LogError> {
         let Some(requests) = &self.requests else {
-            return Err(LogError::Unusable("it was opened for reading alone".to_owned()));
+            return Err(LogError::Unusable(
+                "it was opened for reading alone".to_owned(),
+            ));
         };
         if shard >= self.meta.shard_count {
             return Err(LogError::Unusable(format!(
@@ -287,7 +297,12 @@ impl LogWriter for Writer {
             body: batch.body,
         };
         let (answer, answered) = oneshot::channel();
-        if self.requests.send(Request::Commit(sealed, answer)).await.is_err() {
+        if self
+            .requests
+            .send(Request::Commit(sealed, answer))
+            .await
+            .is_err()
+        {
             return CommitOutcome::Fenced("the log was closed".to_owned());
         }
         answered.await.unwrap_or_else(|_| {

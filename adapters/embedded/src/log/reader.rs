@@ -49,8 +49,10 @@ impl Reader {
         let mut bytes = 0;
         for row in &rows {
             let (position, length): (i64, i64) = (
-                row.try_get(0).map_err(|error| failed(shard, from, &error))?,
-                row.try_get(1).map_err(|error| failed(shard, from, &error))?,
+                row.try_get(0)
+                    .map_err(|error| failed(shard, from, &error))?,
+                row.try_get(1)
+                    .map_err(|error| failed(shard, from, &error))?,
             );
             bytes += length.max(0) as usize;
             match &mut chunk {

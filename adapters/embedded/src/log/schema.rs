@@ -150,12 +150,17 @@ pub(crate) async fn read_meta(connection: &mut SqliteConnection) -> Result<Optio
 }
 
 /// Makes the tables, all or none.
-pub(crate) async fn create(connection: &mut SqliteConnection, meta: Meta) -> Result<(), sqlx::Error> {
+pub(crate) async fn create(
+    connection: &mut SqliteConnection,
+    meta: Meta,
+) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}")))
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "PRAGMA application_id = {APPLICATION_ID}"
+    )))
+    .execute(&mut *transaction)
+    .await?;
     sqlx::query("INSERT INTO meta (only_row, format, log_id, shard_count) VALUES (1, ?, ?, ?)")
         .bind(FORMAT)
         .bind(meta.log_id.0.to_vec())
