@@ -26,4 +26,5 @@ pub mod proto {
 /// The descriptor set of all files, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+pub mod api;
 pub mod record;

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ledger_core::event::Event;
 use ledger_core::facts::RequestHash;
+use ledger_core::invalid::Invalid;
 use ledger_core::key::IdempotencyKey;
 use ledger_core::name::LedgerName;
 use ledger_core::rejection::Rejection;
@@ -51,6 +52,46 @@ macro_rules! hex_fmt {
 }
 hex_fmt!(LogId);
 hex_fmt!(RecordHash);
+
+/// The bytes of exactly `2 * N` hex digits in lower case.
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+impl LogId {
+    /// Reads 32 hex digits, as [`fmt::Display`] writes them.
+    ///
+    /// # Errors
+    /// [`Invalid`] for all else.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new(format!("{text:?} is not a log id of 32 hex digits"));
+        unhex(text).map(Self).ok_or_else(invalid)
+    }
+}
+
+impl RecordHash {
+    /// Reads 64 hex digits, as [`fmt::Display`] writes them.
+    ///
+    /// # Errors
+    /// [`Invalid`] for all else.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new(format!("{text:?} is not a record hash of 64 hex digits"));
+        unhex(text).map(Self).ok_or_else(invalid)
+    }
+}
 
 /// The version of the payloads' meaning that this build writes, and the newest that it reads.
 pub const KIND_VERSION: u32 = 1;
