@@ -2,6 +2,8 @@
 //!
 //! Services depend on these traits and never on an adapter; adapters never on a service.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod log;
 #[cfg(feature = "memory")]
 pub mod memory;

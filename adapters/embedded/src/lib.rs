@@ -72,7 +72,7 @@ pub enum OpenError {
 /// A folder, opened.
 pub struct Embedded {
     log: Arc<SqliteLog>,
-    lock: Option<FolderLock>,
+    lock: Option<Arc<FolderLock>>,
 }
 
 impl Embedded {
@@ -100,13 +100,15 @@ impl Embedded {
         })?;
         let log_file = dir.join(folder::LOG_FILE);
         folder::make_durable(&log_file).map_err(io(&log_file))?;
-        let (log, _task) = SqliteLog::open(
+        let lock = Arc::new(lock);
+        let log = SqliteLog::open(
             &log_file,
             LogOptions {
                 shards: options.shards,
                 create: options.create,
                 log_id: options.log_id,
             },
+            Arc::clone(&lock),
         )
         .await?;
         Ok(Self {
@@ -144,8 +146,9 @@ impl Embedded {
     /// Ends all reading and writing, waits until the files are closed, and gives the lock back.
     /// Handles that were given out answer with errors from then on.
     pub async fn close(mut self) {
-        self.log.close().await;
+        // Before the log is closed, whose task gives the lock back.
         drop(self.lock.take());
+        self.log.close().await;
     }
 }
 

@@ -93,8 +93,9 @@ impl Committer {
         }
     }
 
-    /// Serves until asked to close, or until everyone who could ask is gone.
-    pub(crate) async fn run(mut self) {
+    /// Serves until asked to close, or until everyone who could ask is gone, and closes the file.
+    /// Gives back whom to tell.
+    pub(crate) async fn run(mut self) -> Option<oneshot::Sender<()>> {
         let mut done = None;
         'serve: while let Some(first) = self.requests.recv().await {
             let mut group = vec![first];
@@ -121,9 +122,7 @@ impl Committer {
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "log.db was not closed cleanly; nothing is lost");
         }
-        if let Some(done) = done {
-            let _ = done.send(());
-        }
+        done
     }
 
     async fn serve(&mut self, work: Vec<Request>) {

@@ -69,3 +69,13 @@ pub(crate) fn from_row(shard: u32, row: &SqliteRow) -> Result<LogEntry, LogError
         body: Bytes::from(body),
     })
 }
+
+/// The entry of a row, damaged or not, where its columns can be read at all.
+pub(crate) fn as_it_stands(row: &SqliteRow) -> Option<LogEntry> {
+    Some(LogEntry {
+        position: Position(row.try_get::<i64, _>(0).ok()?.max(0) as u64),
+        first_sequence: u64::try_from(row.try_get::<i64, _>(1).ok()?).ok()?,
+        record_count: u32::try_from(row.try_get::<i64, _>(2).ok()?).ok()?,
+        body: Bytes::from(row.try_get::<Vec<u8>, _>(5).ok()?),
+    })
+}

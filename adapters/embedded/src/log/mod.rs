@@ -15,8 +15,8 @@ use schemas::record::LogId;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
+use crate::folder::FolderLock;
 use crate::sqlite;
 use committer::{Committer, Request, Sealed};
 use reader::Reader;
@@ -46,12 +46,13 @@ pub(crate) struct SqliteLog {
 }
 
 impl SqliteLog {
-    /// Opens or makes the log in `file`, whose folder is locked. The handle ends when the log
-    /// was closed.
+    /// Opens or makes the log in `file`, whose folder is locked; `lock` is kept until the file
+    /// is closed, even where that happens by dropping every handle.
     pub(crate) async fn open(
         file: &Path,
         options: LogOptions,
-    ) -> Result<(Self, JoinHandle<()>), LogError> {
+        lock: Arc<FolderLock>,
+    ) -> Result<Self, LogError> {
         if !options.create && !file.exists() {
             return Err(LogError::Unusable(format!(
                 "{} does not exist",
@@ -111,14 +112,19 @@ impl SqliteLog {
         // Every shard has one commit or claim in flight, and a close may wait beside them.
         let (requests, received) = mpsc::channel(meta.shard_count as usize * 2 + 8);
         let committer = Committer::new(connection, received, senders, file.to_owned());
-        let task = tokio::spawn(committer.run());
-        let log = Self {
+        tokio::spawn(async move {
+            let done = committer.run().await;
+            drop(lock);
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        });
+        Ok(Self {
             meta,
             requests: Some(requests),
             reader,
             pool,
-        };
-        Ok((log, task))
+        })
     }
 
     /// Opens the log in `file` for reading alone, beside whoever serves it.

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use tokio::sync::watch;
 
-use super::entry::{entry_columns, from_row};
+use super::entry::{as_it_stands, entry_columns, from_row};
 use crate::sqlite::{self, Cause};
 
 /// Most entries of one chunk, so that a chunk of tiny entries ends too.
@@ -147,6 +147,27 @@ impl LogReader for Reader {
         let Some(row) = row else { return Ok(None) };
         let entry = from_row(shard, &row)?;
         Ok(Some(entry).filter(|entry| (sequence as u64) < entry.next_sequence()))
+    }
+
+    async fn read_damaged(
+        &self,
+        shard: u32,
+        position: Position,
+    ) -> Result<Option<LogEntry>, LogError> {
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM entries WHERE position = ? AND shard = ?"
+        ))
+        .bind(signed(position))
+        .bind(i64::from(shard))
+        .fetch_optional(&self.pool)
+        .await;
+        match row {
+            Ok(row) => Ok(row.and_then(|row| as_it_stands(&row))),
+            Err(error) if sqlite::cause(&error) == Cause::Damaged => Ok(None),
+            Err(error) => Err(failed(shard, position, &error)),
+        }
     }
 
     fn watch(&self, shard: u32) -> watch::Receiver<u64> {

@@ -1,0 +1,69 @@
+//! The conformance suite: what every adapter of a port is held to, one list for all of them.
+//!
+//! An adapter implements the small trait that opens and damages its medium
+//! ([`log::LogUnderTest`]) and
+//! stamps the list with a macro, one test per case:
+//!
+//! ```ignore
+//! ports::event_log_conformance!(MyLogUnderTest::new());
+//! ```
+//!
+//! Where an adapter lacks a capability, the case prints which, and passes.
+
+pub mod log;
+pub mod samples;
+
+/// Prints that `case` is left out, since the adapter lacks `capability`.
+pub fn skipped(case: &str, capability: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED {case}: the adapter has no capability {capability}"
+    );
+}
+
+/// Stamps one `#[tokio::test]` per case of a module of the suite.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($module:ident, $make:expr, [$($case:ident),* $(,)?]) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                $crate::conformance::$module::$case(&mut $make).await;
+            }
+        )*
+    };
+}
+
+/// The cases of an event log. The argument makes a fresh
+/// [`LogUnderTest`](crate::conformance::log::LogUnderTest).
+#[macro_export]
+macro_rules! event_log_conformance {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            log,
+            $make,
+            [
+                an_empty_log_reads_as_nothing,
+                batches_are_read_back_byte_for_byte,
+                reading_goes_on_from_a_position_in_chunks,
+                control_entries_stand_in_their_place,
+                a_claim_deposes_the_writer_before,
+                a_gap_or_an_overlap_is_refused,
+                an_earlier_epoch_is_refused,
+                an_empty_batch_is_refused,
+                entry_of_finds_every_record,
+                watch_moves_with_commits,
+                shards_are_apart,
+                shards_commit_concurrently,
+                a_record_of_the_largest_size_fits,
+                a_shard_that_does_not_exist_is_refused,
+                what_was_committed_survives_reopening,
+                a_deposed_writer_stays_deposed_over_commits_of_the_next,
+                a_second_opening_is_refused,
+                a_damaged_entry_is_named,
+            ]
+        );
+    };
+}
