@@ -1,1 +1,22 @@
 //! Makes the read models from the log.
+//!
+//! A [`Projector`] follows one shard: it takes all that is waiting, decodes it, checks each
+//! ledger's chain, folds it to final rows ([`Fold`]) and writes those once, together with the
+//! checkpoint. It decides nothing and keeps no state of its own but the heads of the chains.
+//! [`rebuild`] makes the read models anew beside the live ones, compares and switches.
+
+mod failure;
+mod fold;
+mod follow;
+mod heads;
+mod priority;
+mod projector;
+mod rebuild;
+mod status;
+mod stretch;
+
+pub use failure::Failure;
+pub use fold::{Fold, Head, Link, Unfit};
+pub use projector::{Config, Projector, spawn};
+pub use rebuild::{RebuildError, RebuildProgress, Rebuilt, rebuild};
+pub use status::{State, Status};

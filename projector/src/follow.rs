@@ -1,0 +1,257 @@
+//! The loop of a projector.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ledger_core::time::Timestamp;
+use ports::log::LogReader;
+use ports::projection::Projection;
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::heads::Heads;
+use crate::projector::{Config, Wish};
+use crate::status::{State, Status};
+use crate::stretch::{Bounds, Cursor, Stretch};
+
+/// Longest wait of a projector that gathers while the writer is busy. Small enough to be "a few
+/// ms" for who reads, long enough that single commits do not each cost a transaction.
+const GATHER_MAX: Duration = Duration::from_millis(4);
+
+/// Waits after something could not be reached.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Follows one shard.
+pub(crate) struct Follower {
+    config: Config,
+    reader: Arc<dyn LogReader>,
+    projection: Arc<dyn Projection>,
+    status: watch::Sender<Status>,
+    heads: Heads,
+    shard_label: String,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        config: Config,
+        reader: Arc<dyn LogReader>,
+        projection: Arc<dyn Projection>,
+        status: watch::Sender<Status>,
+    ) -> Self {
+        Self {
+            config,
+            reader,
+            projection,
+            status,
+            heads: Heads::default(),
+            shard_label: config.shard.to_string(),
+        }
+    }
+
+    /// Follows until it is told to stop.
+    pub(crate) async fn run(mut self, mut wishes: watch::Receiver<Wish>) -> Result<(), Failure> {
+        let mut committed = self.reader.watch(self.config.shard);
+        let mut cursor = None;
+        let mut retry = RETRY_FIRST;
+        // When all handles are gone nobody can wish any more: it follows on.
+        let mut wishing = true;
+        loop {
+            let wish = *wishes.borrow_and_update();
+            match wish {
+                Wish::Stop => return Ok(()),
+                Wish::Pause(_) => {
+                    self.say(State::Paused);
+                    // Who paused may move the read models: they are looked at again.
+                    cursor = None;
+                    wishing &= wishes.changed().await.is_ok();
+                    if !wishing {
+                        wishes = watch::channel(Wish::Follow).1;
+                    }
+                    continue;
+                }
+                Wish::Follow => {}
+            }
+            match self.step(&mut cursor, &mut committed).await {
+                Ok(Step::Idle) => {
+                    retry = RETRY_FIRST;
+                    let changed = committed.changed();
+                    tokio::select! {
+                        moved = changed => if moved.is_err() {
+                            return Err(Failure::Internal("the log is closed".to_owned()));
+                        },
+                        wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
+                    }
+                }
+                Ok(Step::Applied(gather)) => {
+                    retry = RETRY_FIRST;
+                    if !gather.is_zero() {
+                        tokio::time::sleep(gather).await;
+                    }
+                }
+                Err(failure) if failure.is_transient() => {
+                    tracing::warn!(
+                        shard = self.config.shard,
+                        %failure,
+                        retry_ms = retry.as_millis() as u64,
+                        "the projection waits"
+                    );
+                    self.say(State::Retrying(Arc::new(failure)));
+                    // Whether the last stretch was written is looked up.
+                    cursor = None;
+                    tokio::select! {
+                        () = tokio::time::sleep(retry) => {}
+                        wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
+                    }
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        cursor: &mut Option<Cursor>,
+        committed: &mut watch::Receiver<u64>,
+    ) -> Result<Step, Failure> {
+        let log_next = *committed.borrow_and_update();
+        let at = match cursor.take() {
+            Some(at) => at,
+            None => self.resume().await?,
+        };
+        let bounds = Bounds {
+            records: self.config.records_max,
+            bytes: self.config.bytes_max,
+            through: u64::MAX,
+        };
+        let started = Instant::now();
+        let Some(stretch) = at.take(self.reader.as_ref(), bounds).await? else {
+            self.standing(&at, log_next);
+            *cursor = Some(at);
+            return Ok(Step::Idle);
+        };
+        let full = stretch.full;
+        let after = self.apply(&at, stretch).await?;
+        let took = started.elapsed();
+        let log_next = *committed.borrow();
+        self.standing(&after, log_next);
+        let behind = log_next > after.next_sequence();
+        *cursor = Some(after);
+        // The writer is busy: let more come together, no longer than what was just spent, so
+        // that many small commits are not as many transactions here. A projector that is far
+        // behind has enough waiting, and one that has caught up answers the next commit at once.
+        Ok(Step::Applied(if behind && !full {
+            took.min(GATHER_MAX)
+        } else {
+            Duration::ZERO
+        }))
+    }
+
+    /// Finds where the read models stand.
+    pub(crate) async fn resume(&mut self) -> Result<Cursor, Failure> {
+        self.heads = Heads::default();
+        let shard = self.config.shard;
+        let checkpoint = self
+            .projection
+            .checkpoint(shard)
+            .await
+            .map_err(Failure::Projection)?;
+        Cursor::resume(self.config.log_id, shard, checkpoint, self.reader.as_ref()).await
+    }
+
+    /// Writes a stretch and gives where the read models stand then.
+    pub(crate) async fn apply(&mut self, at: &Cursor, stretch: Stretch) -> Result<Cursor, Failure> {
+        let started = Instant::now();
+        let shard = self.config.shard;
+        let Stretch {
+            fold,
+            first,
+            after,
+            traced,
+            ..
+        } = stretch;
+        let records = fold.records();
+        self.heads
+            .check(shard, self.projection.as_ref(), &fold)
+            .await?;
+        let heads = fold
+            .heads()
+            .map(|(ledger, head)| (ledger.clone(), (head.ledger_sequence, head.record_hash)))
+            .collect();
+        let to = after
+            .checkpoint()
+            .ok_or_else(|| Failure::Internal("an empty stretch was to be written".to_owned()))?;
+        let changes = fold.finish().map_err(|what| Failure::Stretch {
+            shard,
+            first,
+            last: to.sequence,
+            what,
+        })?;
+        self.projection
+            .apply(shard, at.checkpoint().as_ref(), &to, changes)
+            .await
+            .map_err(Failure::Projection)?;
+        self.heads.learn(heads);
+        let label = || self.shard_label.clone();
+        metrics::histogram!("daybook_projection_apply_seconds", "shard" => label())
+            .record(started.elapsed().as_secs_f64());
+        metrics::histogram!("daybook_projection_stretch_records", "shard" => label())
+            .record(records as f64);
+        metrics::counter!("daybook_projection_records_total", "shard" => label())
+            .increment(records);
+        tracing::debug!(shard, first, last = to.sequence, records, "projected");
+        for trace in traced {
+            tracing::debug!(
+                shard,
+                traceparent = &*trace.traceparent,
+                ledger = trace.ledger.as_str(),
+                ledger_sequence = trace.ledger_sequence,
+                "in the read models"
+            );
+        }
+        Ok(after)
+    }
+
+    fn standing(&self, at: &Cursor, log_next: u64) {
+        let committed = log_next.saturating_sub(1).max(at.next_sequence() - 1);
+        let waiting = committed + 1 - at.next_sequence();
+        let lag = match at.last {
+            Some(last) if waiting > 0 => since(last.recorded_at),
+            _ => Duration::ZERO,
+        };
+        let label = || self.shard_label.clone();
+        metrics::gauge!("daybook_projection_lag_records", "shard" => label()).set(waiting as f64);
+        metrics::gauge!("daybook_projection_lag_seconds", "shard" => label())
+            .set(lag.as_secs_f64());
+        metrics::gauge!("daybook_projection_sequence", "shard" => label())
+            .set((at.next_sequence() - 1) as f64);
+        self.status.send_modify(|status| {
+            status.state = State::Following;
+            status.checkpoint = at.checkpoint();
+            status.committed = committed;
+            status.lag = lag;
+        });
+    }
+
+    fn say(&self, state: State) {
+        self.status.send_modify(|status| status.state = state);
+    }
+}
+
+/// What a step came to.
+enum Step {
+    /// Nothing waits.
+    Idle,
+    /// A stretch was written; gather for so long before the next.
+    Applied(Duration),
+}
+
+/// Time since `then` by the system's clock; zero where that says the future. For metrics alone.
+fn since(then: Timestamp) -> Duration {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_micros());
+    let then = u128::try_from(then.micros()).unwrap_or(0);
+    Duration::from_micros(u64::try_from(now.saturating_sub(then)).unwrap_or(u64::MAX))
+}
