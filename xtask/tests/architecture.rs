@@ -66,7 +66,8 @@ fn crates_depend_only_on_whom_they_may() {
         match allowed(name) {
             Some(allowed) => {
                 for dependency in dependencies {
-                    if house.contains(dependency.as_str()) && !allowed.contains(&dependency.as_str())
+                    if house.contains(dependency.as_str())
+                        && !allowed.contains(&dependency.as_str())
                     {
                         broken.push(format!("{name} depends on {dependency}"));
                     }
@@ -140,7 +141,11 @@ fn every_licence_may_be_shipped() {
 fn source_files(under: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(under).expect("a folder") {
         let path = entry.expect("an entry").path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() {
             if !matches!(name.as_str(), "target" | ".git" | ".venv" | "node_modules") {
                 source_files(&path, found);
@@ -167,7 +172,9 @@ fn every_module_says_what_it_is_and_fits_in_a_head() {
         let is_test = file.components().any(|c| c.as_os_str() == "tests");
         let lines = text.lines().count();
         if lines > LINES_MAX && !is_test {
-            broken.push(format!("{shown} has {lines} lines: which second thing does it hold?"));
+            broken.push(format!(
+                "{shown} has {lines} lines: which second thing does it hold?"
+            ));
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
@@ -225,7 +232,11 @@ fn every_decision_is_in_the_index() {
     let mut broken = Vec::new();
     let mut numbers = BTreeSet::new();
     for entry in fs::read_dir(&folder).expect("docs/adr") {
-        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         if name == "README.md" {
             continue;
         }
