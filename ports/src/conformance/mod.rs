@@ -12,6 +12,7 @@
 
 pub mod log;
 pub mod samples;
+pub mod snapshot;
 
 /// Prints that `case` is left out, since the adapter lacks `capability`.
 pub fn skipped(case: &str, capability: &str) {
