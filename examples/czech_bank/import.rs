@@ -12,7 +12,8 @@ use tonic::Code;
 use tonic_types::RpcStatusExt as _;
 
 use crate::books;
-use crate::files::{AccountRow, Place, Refused, TransactionRow};
+use crate::files::{AccountRow, TransactionRow};
+use crate::lines::{Place, Refused};
 use crate::server::{Server, ServerError};
 
 /// What became of rows.

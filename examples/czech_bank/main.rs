@@ -11,6 +11,7 @@ mod check;
 mod figures;
 mod files;
 mod import;
+mod lines;
 mod server;
 
 use std::path::PathBuf;
@@ -22,8 +23,9 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
 use crate::figures::{Figures, grouped};
-use crate::files::{Bank, Refused};
+use crate::files::Bank;
 use crate::import::{Counts, Importer};
+use crate::lines::{FilesError, Refused};
 use crate::server::{Server, ServerError};
 
 /// Imports the PKDD'99 files of a Czech bank and checks every account's balance at the end of
@@ -68,7 +70,7 @@ async fn main() -> ExitCode {
         }
         Err(Failure::Server(ServerError::Away(reason))) => {
             eprintln!(
-                "czech-bank: the server at {} went away: {reason}",
+                "czech-bank: the server at {} does not answer: {reason}",
                 options.server
             );
             eprintln!(
@@ -88,7 +90,7 @@ async fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Files(#[from] files::FilesError),
+    Files(#[from] FilesError),
     #[error(transparent)]
     Server(#[from] ServerError),
 }
