@@ -44,7 +44,7 @@ def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("DAYBOOK_SERVER", "127.0.0.1:50051")
+    default = os.environ.get("DAYBOOK_SERVER", "127.0.0.1:7420")
     parser.add_argument("--server", default=default, help="the server's address")
     server = parser.parse_args().server.removeprefix("http://")
 

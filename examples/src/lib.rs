@@ -23,7 +23,7 @@ use tonic_types::StatusExt as _;
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Where a server listens when it is not told otherwise.
-pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7420";
 
 /// What every recipe is told on its command line.
 #[derive(Debug, clap::Parser)]
