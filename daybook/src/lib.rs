@@ -1,3 +1,8 @@
-//! Daybook: the one binary, as a library for its tests and examples.
+//! Daybook: an event-sourced double-entry ledger engine, as one program.
+//!
+//! The binary is [`cli::main`]. The library exists so that tests and examples can use the same
+//! client ([`client::session::Session`]).
 
 pub mod bench;
+pub mod cli;
+pub mod client;

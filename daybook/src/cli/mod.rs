@@ -1,0 +1,224 @@
+//! The command line.
+
+mod account;
+mod audit;
+mod decision_view;
+mod info;
+mod ledger;
+mod limits;
+mod options;
+mod postings;
+mod read;
+mod receipt;
+mod transaction;
+mod transaction_view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::failure::{Failure, Kind};
+use crate::client::output;
+use crate::client::session::{ClientArgs, Session};
+
+/// The exit statuses, as `daybook --help` shows them.
+const EXIT_CODES: &str = "\
+Exit status:
+  0  done
+  1  refused by the rules, or a check found something wrong
+  2  the command line, a file or a request is malformed
+  3  the server cannot be reached or did not answer in time
+  4  the data folder is in use by another process
+  5  something broke: a disk, a file, the server";
+
+/// An event-sourced double-entry ledger engine.
+///
+/// Start a server with `daybook serve`, or see the whole story in a minute with `daybook demo`.
+#[derive(Debug, Parser)]
+#[command(name = "daybook", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(disable_help_subcommand = true, propagate_version = true)]
+pub struct Cli {
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value = "auto", hide = true)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ledgers: create, get, list, update, close and reopen the books.
+    #[command(visible_alias = "ledgers")]
+    Ledger {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(subcommand)]
+        command: ledger::LedgerCommand,
+    },
+    /// Accounts: open, get, list, update, freeze, unfreeze, close, reopen.
+    #[command(visible_alias = "accounts")]
+    Account {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(subcommand)]
+        command: account::AccountCommand,
+    },
+    /// Transactions: create, get, list, update, capture, void, reverse.
+    #[command(visible_aliases = ["tx", "transactions"])]
+    Transaction {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(subcommand)]
+        command: transaction::TransactionCommand,
+    },
+    /// The balance of an account, or sums over a pattern.
+    Balance {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(flatten)]
+        args: read::BalanceArgs,
+    },
+    /// The statement of an account.
+    Statement {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(flatten)]
+        args: read::StatementArgs,
+    },
+    /// The trial balance of the ledger.
+    TrialBalance {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(flatten)]
+        args: read::TrialBalanceArgs,
+    },
+    /// Decisions on record: one with all that is known, many, or the head of the chain.
+    Audit {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
+    /// Decisions, a line each; -f follows them.
+    Log {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(flatten)]
+        args: audit::LogArgs,
+    },
+    /// The server itself.
+    Server {
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(subcommand)]
+        command: info::ServerCommand,
+    },
+    /// What a code means, and what to do.
+    Explain {
+        /// The code, such as INSUFFICIENT_FUNDS.
+        code: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Completions of a shell: daybook completions bash > /etc/bash_completion.d/daybook
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let json = cli.command.json();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if json {
+                output::note(failure.json());
+            } else {
+                output::note(failure.human());
+            }
+            ExitCode::from(failure.kind as u8)
+        }
+    }
+}
+
+impl Command {
+    fn json(&self) -> bool {
+        match self {
+            Self::Ledger { client, .. }
+            | Self::Account { client, .. }
+            | Self::Transaction { client, .. }
+            | Self::Balance { client, .. }
+            | Self::Statement { client, .. }
+            | Self::TrialBalance { client, .. }
+            | Self::Audit { client, .. }
+            | Self::Log { client, .. }
+            | Self::Server { client, .. } => client.json,
+            Self::Explain { json, .. } => *json,
+            Self::Completions { .. } => false,
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Explain { code, json } => info::explain(&code, json),
+        Command::Completions { shell } => {
+            info::completions(shell);
+            Ok(())
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| Failure::new(Kind::Broken, "FAILED", error.to_string()))?;
+            runtime.block_on(call(command))
+        }
+    }
+}
+
+/// Commands against a running server.
+async fn call(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Ledger { client, command } => ledger::run(&Session::new(client), command).await,
+        Command::Account { client, command } => account::run(&Session::new(client), command).await,
+        Command::Transaction { client, command } => {
+            transaction::run(&Session::new(client), command).await
+        }
+        Command::Balance { client, args } => read::balance(&Session::new(client), args).await,
+        Command::Statement { client, args } => read::statement(&Session::new(client), args).await,
+        Command::TrialBalance { client, args } => {
+            read::trial_balance(&Session::new(client), args).await
+        }
+        Command::Audit { client, command } => audit::run(&Session::new(client), command).await,
+        Command::Log { client, args } => audit::log(&Session::new(client), args).await,
+        Command::Server { client, command } => info::server(&Session::new(client), command).await,
+        Command::Explain { .. } | Command::Completions { .. } => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

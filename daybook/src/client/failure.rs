@@ -1,0 +1,269 @@
+//! What went wrong, told so that the reader knows what to do next.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use prost::Message as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+/// How the process ends. Documented in `daybook help exit-codes` and docs/api.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The rules said no, or a check found something: exit status 1.
+    Refused = 1,
+    /// The command line, a file or a message is malformed, or names what is not there: 2.
+    Usage = 2,
+    /// The server cannot be reached or did not answer in time: 3.
+    Unavailable = 3,
+    /// The data folder is in use by another process: 4.
+    Locked = 4,
+    /// Something broke (a disk, a file, the server): 5.
+    Broken = 5,
+}
+
+/// An unsuccessful end of a command.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// Gives the exit status.
+    pub kind: Kind,
+    /// The stable code, such as `INSUFFICIENT_FUNDS`.
+    pub code: String,
+    /// What happened, in a sentence.
+    pub message: String,
+    /// The figures that it happened on.
+    pub figures: Vec<(String, String)>,
+    /// Fields of the request that are malformed, and why.
+    pub fields: Vec<(String, String)>,
+    /// What to try next.
+    pub hints: Vec<String>,
+    /// Trying the same again may help.
+    pub retryable: bool,
+}
+
+impl Failure {
+    /// A failure of this kind and code.
+    pub fn new(kind: Kind, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: code.to_owned(),
+            message: message.into(),
+            figures: Vec::new(),
+            fields: Vec::new(),
+            hints: Vec::new(),
+            retryable: false,
+        }
+    }
+
+    /// Something on the command line or in a file is not right.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, "USAGE", message)
+    }
+
+    /// Something broke here, on this side.
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self::new(Kind::Broken, "FAILED", message)
+    }
+
+    /// Adds something to try next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The figure of this name.
+    pub fn figure(&self, name: &str) -> Option<&str> {
+        self.figures
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Reads the status of a call.
+    pub fn from_status(status: &tonic::Status) -> Self {
+        let details = status.get_error_details();
+        let (code, figures) = match details.error_info() {
+            Some(info) => {
+                let mut figures: Vec<_> = info.metadata.clone().into_iter().collect();
+                figures.sort();
+                (info.reason.clone(), figures)
+            }
+            None => (grpc_name(status.code()).to_owned(), Vec::new()),
+        };
+        let fields = details
+            .bad_request()
+            .map(|bad| {
+                bad.field_violations
+                    .iter()
+                    .map(|v| (v.field.clone(), v.description.clone()))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let kind = match status.code() {
+            Code::FailedPrecondition
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::Aborted
+            | Code::PermissionDenied => Kind::Refused,
+            Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented => Kind::Usage,
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Cancelled => Kind::Unavailable,
+            _ => Kind::Broken,
+        };
+        // A connection that broke in the middle of a call shows as UNKNOWN or CANCELLED, without
+        // any details of Daybook's.
+        let broke = details.error_info().is_none()
+            && matches!(status.code(), Code::Unknown | Code::Cancelled);
+        let retryable = broke
+            || matches!(
+                status.code(),
+                Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted
+            );
+        Self {
+            kind: if broke { Kind::Unavailable } else { kind },
+            message: status.message().to_owned(),
+            figures,
+            fields,
+            hints: Vec::new(),
+            retryable,
+            code,
+        }
+    }
+
+    /// Reads a status inside of a message, as batches answer.
+    pub fn from_rpc_status(status: &tonic_types::Status) -> Self {
+        Self::from_status(&tonic::Status::with_details(
+            Code::from_i32(status.code),
+            status.message.clone(),
+            status.encode_to_vec().into(),
+        ))
+    }
+
+    /// The failure for people: code, figures, fields, and the way out.
+    pub fn human(&self) -> String {
+        let red = Style::new()
+            .fg_color(Some(AnsiColor::Red.into()))
+            .bold();
+        let dim = Style::new().dimmed();
+        let mut text = format!("{red}error{red:#} {red}{}{red:#}", self.code);
+        let message = self
+            .message
+            .strip_prefix(&self.code)
+            .map_or(self.message.as_str(), |rest| rest.trim_start_matches(": "));
+        if !message.is_empty() {
+            let _ = write!(text, ": {message}");
+        }
+        for (field, why) in &self.fields {
+            let _ = write!(text, "\n  {dim}field{dim:#}    {field}: {why}");
+        }
+        let width = self.figures.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
+        for (name, value) in &self.figures {
+            let _ = write!(text, "\n  {dim}{name:width$}{dim:#}  {value}");
+        }
+        if let Some(explanation) = super::explanation::explain(&self.code) {
+            let _ = write!(text, "\n  {dim}way out{dim:#}  {}", explanation.what_to_do);
+            let _ = write!(text, "\n  {dim}more{dim:#}     daybook explain {}", self.code);
+        }
+        for hint in &self.hints {
+            let _ = write!(text, "\n  {dim}try{dim:#}      {hint}");
+        }
+        text
+    }
+
+    /// The failure for machines.
+    pub fn json(&self) -> serde_json::Value {
+        let figures: serde_json::Map<_, _> = self
+            .figures
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone().into()))
+            .collect();
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(field, why)| serde_json::json!({ "field": field, "description": why }))
+            .collect();
+        serde_json::json!({ "error": {
+            "code": self.code,
+            "message": self.message,
+            "figures": figures,
+            "fields": fields,
+            "hints": self.hints,
+            "retryable": self.retryable,
+        }})
+    }
+}
+
+/// The name of a gRPC code as the protocol spells it.
+pub fn grpc_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::broken(error.to_string())
+    }
+}
+
+/// The nearest of `candidates` to `wanted`, when it is near enough to be meant.
+pub fn did_you_mean<'a>(
+    wanted: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let folded = wanted.to_lowercase();
+    candidates
+        .into_iter()
+        .filter(|candidate| *candidate != wanted)
+        .map(|candidate| {
+            let likeness = strsim::jaro_winkler(&folded, &candidate.to_lowercase());
+            let edits = strsim::damerau_levenshtein(&folded, &candidate.to_lowercase());
+            (candidate, likeness, edits)
+        })
+        .filter(|(_, likeness, edits)| *likeness > 0.88 || *edits <= 2)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(candidate, _, _)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_offered_and_far_ones_are_not() {
+        let names = ["customers:ada", "customers:bob", "bank:cash"];
+        assert_eq!(did_you_mean("customer:ada", names), Some("customers:ada"));
+        assert_eq!(did_you_mean("bank:chas", names), Some("bank:cash"));
+        assert_eq!(did_you_mean("zzz", names), None);
+    }
+
+    #[test]
+    fn a_broken_connection_may_be_repeated_and_a_refusal_may_not() {
+        let lost = Failure::from_status(&tonic::Status::unknown("transport error"));
+        assert!(lost.retryable);
+        assert_eq!(lost.kind, Kind::Unavailable);
+        let refused = Failure::from_status(&tonic::Status::failed_precondition("no"));
+        assert!(!refused.retryable);
+        assert_eq!(refused.kind, Kind::Refused);
+    }
+}
