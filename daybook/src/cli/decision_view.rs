@@ -32,36 +32,38 @@ pub fn kind(record: &record::Record) -> String {
     let event = match &record.payload {
         None => return "unknown".to_owned(),
         Some(P::Rejection(rejection)) => return rejection.code.clone(),
-        Some(P::WriterClaimed(claimed)) => return format!("writer claimed, epoch {}", claimed.epoch),
+        Some(P::WriterClaimed(claimed)) => {
+            return format!("writer claimed, epoch {}", claimed.epoch);
+        }
         Some(P::LogStarted(_)) => return "log started".to_owned(),
         Some(P::Event(event)) => event.event.as_ref(),
     };
-    event.map_or("unknown", |event| match event {
-        E::LedgerCreated(_) => "ledger created",
-        E::LedgerUpdated(_) => "ledger updated",
-        E::AccountOpened(_) => "account opened",
-        E::AccountUpdated(_) => "account updated",
-        E::AccountStatusChanged(_) => "account status changed",
-        E::TransactionCreated(created) => match created.transaction.as_ref().map(|t| t.status()) {
-            Some(record::TransactionStatus::Pending) => "hold made",
-            _ => "transaction posted",
-        },
-        E::TransactionCaptured(_) => "hold captured",
-        E::TransactionReleased(released) if released.expired => "hold expired",
-        E::TransactionReleased(_) => "hold voided",
-        E::TransactionReversed(_) => "transaction reversed",
-        E::TransactionUpdated(_) => "transaction updated",
-        E::BooksChanged(_) => "books closed or reopened",
-        E::Atomic(_) => "atomic batch",
-    })
-    .to_owned()
+    event
+        .map_or("unknown", |event| match event {
+            E::LedgerCreated(_) => "ledger created",
+            E::LedgerUpdated(_) => "ledger updated",
+            E::AccountOpened(_) => "account opened",
+            E::AccountUpdated(_) => "account updated",
+            E::AccountStatusChanged(_) => "account status changed",
+            E::TransactionCreated(created) => {
+                match created.transaction.as_ref().map(|t| t.status()) {
+                    Some(record::TransactionStatus::Pending) => "hold made",
+                    _ => "transaction posted",
+                }
+            }
+            E::TransactionCaptured(_) => "hold captured",
+            E::TransactionReleased(released) if released.expired => "hold expired",
+            E::TransactionReleased(_) => "hold voided",
+            E::TransactionReversed(_) => "transaction reversed",
+            E::TransactionUpdated(_) => "transaction updated",
+            E::BooksChanged(_) => "books closed or reopened",
+            E::Atomic(_) => "atomic batch",
+        })
+        .to_owned()
 }
 
 fn refused(record: &record::Record) -> bool {
-    matches!(
-        record.payload,
-        Some(record::record::Payload::Rejection(_))
-    )
+    matches!(record.payload, Some(record::record::Payload::Rejection(_)))
 }
 
 fn what(decision: &Decision, record: &record::Record) -> String {

@@ -39,7 +39,12 @@ pub async fn server(session: &Session, command: ServerCommand) -> Result<(), Fai
         ("started", moment::exact(info.started_at.as_ref())),
     ]);
     let mut shards = Table::new(&[
-        ">shard", "state", ">epoch", ">committed", ">projected", ">snapshot",
+        ">shard",
+        "state",
+        ">epoch",
+        ">committed",
+        ">projected",
+        ">snapshot",
     ]);
     for shard in &info.shards {
         shards.row(vec![
@@ -87,7 +92,10 @@ pub fn explain(code: &str, json: bool) -> Result<(), Failure> {
         }));
         return Ok(());
     }
-    output::line(format!("{BOLD}{}{BOLD:#} {DIM}(gRPC {}){DIM:#}", found.code, found.grpc));
+    output::line(format!(
+        "{BOLD}{}{BOLD:#} {DIM}(gRPC {}){DIM:#}",
+        found.code, found.grpc
+    ));
     let retry = match found.retry {
         true => "yes: the same call with the same key may succeed later",
         false => "no: the same call with the same key gives the same answer",

@@ -249,7 +249,13 @@ async fn list(session: &Session, limit: LimitArgs) -> Result<(), Failure> {
         output::json(&rpc::LIST_LEDGERS.reply_json(&all));
         return Ok(());
     }
-    let mut table = Table::new(&["ledger", "time zone", "closed through", "created", "description"]);
+    let mut table = Table::new(&[
+        "ledger",
+        "time zone",
+        "closed through",
+        "created",
+        "description",
+    ]);
     for ledger in &all.ledgers {
         table.row(vec![
             cell(CYAN, &ledger.name),
@@ -289,7 +295,10 @@ fn show(ledger: &Ledger) {
         ("description", shown(ledger.description.as_ref())),
         ("metadata", shown_metadata(&ledger.metadata)),
         ("settlement", settlement.join(", ")),
-        ("closed through", moment::exact(ledger.closed_through.as_ref())),
+        (
+            "closed through",
+            moment::exact(ledger.closed_through.as_ref()),
+        ),
         ("created", moment::exact(ledger.created_at.as_ref())),
         ("version", ledger.version.to_string()),
         ("shard", ledger.shard.to_string()),

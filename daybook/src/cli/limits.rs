@@ -73,8 +73,9 @@ impl LimitsArgs {
 fn velocity(text: &str, asset: &Asset) -> Result<VelocityLimit, Failure> {
     use velocity_limit::{Direction, Window};
     let form = || {
-        Failure::usage(format!("{text:?} is not a velocity limit"))
-            .hint("write 'out 500.00 USD per day', 'in 10000 USD per month', 'out 50 USD per 3600s'")
+        Failure::usage(format!("{text:?} is not a velocity limit")).hint(
+            "write 'out 500.00 USD per day', 'in 10000 USD per month', 'out 50 USD per 3600s'",
+        )
     };
     let (direction, rest) = text.split_once(' ').ok_or_else(form)?;
     let (amount, window) = rest.split_once(" per ").ok_or_else(form)?;
@@ -152,7 +153,11 @@ mod tests {
             .collect();
         assert_eq!(
             texts,
-            ["-300.00 USD", "out 500.00 USD per day", "in 5.00 USD per 3600s"]
+            [
+                "-300.00 USD",
+                "out 500.00 USD per day",
+                "in 5.00 USD per 3600s"
+            ]
         );
         assert_eq!(args.mask(), ["limits.minimum", "limits.velocity"]);
         assert!(velocity("500 USD daily", &asset).is_err());

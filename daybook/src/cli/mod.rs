@@ -120,6 +120,8 @@ enum Command {
         #[command(subcommand)]
         command: info::ServerCommand,
     },
+    /// Load a server, report what it did and what that cost, and prove that nothing was lost.
+    Bench(Box<crate::bench::BenchArgs>),
     /// What a code means, and what to do.
     Explain {
         /// The code, such as INSUFFICIENT_FUNDS.
@@ -171,6 +173,7 @@ impl Command {
             | Self::Log { client, .. }
             | Self::Server { client, .. } => client.json,
             Self::Explain { json, .. } => *json,
+            Self::Bench(args) => args.json,
             Self::Completions { .. } => false,
         }
     }
@@ -183,14 +186,39 @@ fn run(command: Command) -> Result<(), Failure> {
             info::completions(shell);
             Ok(())
         }
+        Command::Bench(args) => bench(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
-                .build()
-                .map_err(|error| Failure::new(Kind::Broken, "FAILED", error.to_string()))?;
+                .build()?;
             runtime.block_on(call(command))
         }
     }
+}
+
+fn bench(args: &crate::bench::BenchArgs) -> Result<(), Failure> {
+    use crate::bench::BenchError;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let report = runtime
+        .block_on(crate::bench::run(args))
+        .map_err(|error| match error {
+            BenchError::Usage(why) => Failure::usage(why),
+            BenchError::Wrong(why) => Failure::new(Kind::Refused, "BOOKS_WRONG", why),
+            BenchError::Server(why) => Failure::new(Kind::Unavailable, "UNAVAILABLE", why),
+            BenchError::Call { call, status } => {
+                let mut failure = Failure::from_status(&status);
+                failure.message = format!("{call}: {}", failure.message);
+                failure
+            }
+        })?;
+    if args.json {
+        output::json(&serde_json::to_value(&report).map_err(|e| Failure::broken(e.to_string()))?);
+    } else {
+        output::line(report);
+    }
+    Ok(())
 }
 
 /// Commands against a running server.
@@ -209,7 +237,9 @@ async fn call(command: Command) -> Result<(), Failure> {
         Command::Audit { client, command } => audit::run(&Session::new(client), command).await,
         Command::Log { client, args } => audit::log(&Session::new(client), args).await,
         Command::Server { client, command } => info::server(&Session::new(client), command).await,
-        Command::Explain { .. } | Command::Completions { .. } => Ok(()),
+        Command::Explain { .. } | Command::Completions { .. } | Command::Bench(_) => {
+            unreachable!("run has answered these")
+        }
     }
 }
 

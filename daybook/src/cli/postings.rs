@@ -86,7 +86,9 @@ impl PostingArgs {
         session: &Session,
     ) -> Result<(Vec<PostingSpec>, Vec<Account>), Failure> {
         let said = self.said()?;
-        let names = said.iter().flat_map(|p| [p.debit.clone(), p.credit.clone()]);
+        let names = said
+            .iter()
+            .flat_map(|p| [p.debit.clone(), p.credit.clone()]);
         let accounts = accounts(session, names.collect()).await?;
         let specs = said
             .iter()
@@ -140,7 +142,10 @@ async fn accounts(session: &Session, mut names: Vec<String>) -> Result<Vec<Accou
         accounts: names,
         consistency: None,
     };
-    Ok(session.call(rpc::BATCH_GET_ACCOUNTS, request).await?.accounts)
+    Ok(session
+        .call(rpc::BATCH_GET_ACCOUNTS, request)
+        .await?
+        .accounts)
 }
 
 /// Part amounts of a hold or a posted transaction, and (for a dry run) its accounts before.

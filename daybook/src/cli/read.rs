@@ -194,9 +194,9 @@ pub async fn statement(session: &Session, args: StatementArgs) -> Result<(), Fai
                 all
             }
         });
-        let done = all.as_ref().is_none_or(|all| {
-            !more(all.page.as_ref()) || all.lines.len() >= args.limit.limit
-        });
+        let done = all
+            .as_ref()
+            .is_none_or(|all| !more(all.page.as_ref()) || all.lines.len() >= args.limit.limit);
         if done {
             break;
         }
@@ -217,7 +217,14 @@ pub fn show_statement(reply: &GetStatementResponse) {
         "{BOLD}Statement of {}{BOLD:#} {DIM}in {}, at record {}{DIM:#}",
         reply.account, reply.asset, reply.ledger_sequence
     ));
-    let mut table = Table::new(&["effective", "counter account", ">debit", ">credit", ">balance", "what"]);
+    let mut table = Table::new(&[
+        "effective",
+        "counter account",
+        ">debit",
+        ">credit",
+        ">balance",
+        "what",
+    ]);
     let opening = cell(DIM, "opening balance");
     table.row(vec![
         "".into(),

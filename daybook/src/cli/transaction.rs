@@ -314,7 +314,14 @@ pub async fn run(session: &Session, command: TransactionCommand) -> Result<(), F
                     metadata: metadata(&terms.metadata)?,
                 }),
             };
-            changed(session, rpc::CAPTURE_TRANSACTION, request, "captured", &accounts).await
+            changed(
+                session,
+                rpc::CAPTURE_TRANSACTION,
+                request,
+                "captured",
+                &accounts,
+            )
+            .await
         }
         TransactionCommand::Void {
             hold,
@@ -354,7 +361,14 @@ pub async fn run(session: &Session, command: TransactionCommand) -> Result<(), F
                     metadata: metadata(&terms.metadata)?,
                 }),
             };
-            changed(session, rpc::REVERSE_TRANSACTION, request, "reversed", &accounts).await
+            changed(
+                session,
+                rpc::REVERSE_TRANSACTION,
+                request,
+                "reversed",
+                &accounts,
+            )
+            .await
         }
     }
 }

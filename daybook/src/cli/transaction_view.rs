@@ -84,11 +84,17 @@ pub fn show(transaction: &Transaction) {
         ("reversal of", transaction.reversal_of.clone()),
         ("expires", moment::exact(hold.expires_at.as_ref())),
         ("over-capture up to", over_capture),
-        ("effective", moment::exact(transaction.effective_at.as_ref())),
+        (
+            "effective",
+            moment::exact(transaction.effective_at.as_ref()),
+        ),
         ("recorded", moment::exact(transaction.recorded_at.as_ref())),
         (
             "record",
-            format!("{} of ledger {}", transaction.ledger_sequence, transaction.ledger),
+            format!(
+                "{} of ledger {}",
+                transaction.ledger_sequence, transaction.ledger
+            ),
         ),
         ("description", shown(transaction.description.as_ref())),
         ("metadata", shown_metadata(&transaction.metadata)),

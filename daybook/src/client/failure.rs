@@ -145,9 +145,7 @@ impl Failure {
 
     /// The failure for people: code, figures, fields, and the way out.
     pub fn human(&self) -> String {
-        let red = Style::new()
-            .fg_color(Some(AnsiColor::Red.into()))
-            .bold();
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         let dim = Style::new().dimmed();
         let mut text = format!("{red}error{red:#} {red}{}{red:#}", self.code);
         let message = self
@@ -166,7 +164,11 @@ impl Failure {
         }
         if let Some(explanation) = super::explanation::explain(&self.code) {
             let _ = write!(text, "\n  {dim}way out{dim:#}  {}", explanation.what_to_do);
-            let _ = write!(text, "\n  {dim}more{dim:#}     daybook explain {}", self.code);
+            let _ = write!(
+                text,
+                "\n  {dim}more{dim:#}     daybook explain {}",
+                self.code
+            );
         }
         for hint in &self.hints {
             let _ = write!(text, "\n  {dim}try{dim:#}      {hint}");

@@ -46,9 +46,11 @@ fn later(span: &str) -> Result<(Timestamp, Timestamp), jiff::Error> {
 /// # Errors
 /// A usage failure that shows the form.
 pub fn after(span: &str) -> Result<Wire, Failure> {
-    later(span)
-        .map(|(_, then)| wire(then))
-        .map_err(|_| Failure::usage(format!("{span:?} is not a span of time such as 10m, 36h or 7d")))
+    later(span).map(|(_, then)| wire(then)).map_err(|_| {
+        Failure::usage(format!(
+            "{span:?} is not a span of time such as 10m, 36h or 7d"
+        ))
+    })
 }
 
 /// Reads a span such as `30s` or `2m` as a duration.

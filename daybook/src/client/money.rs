@@ -38,7 +38,10 @@ impl Written {
                 None => (text, None),
             },
         };
-        if asset.as_ref().is_some_and(|a| a.contains(char::is_whitespace)) {
+        if asset
+            .as_ref()
+            .is_some_and(|a| a.contains(char::is_whitespace))
+        {
             return wrong("there is more behind the asset");
         }
         let (negative, number) = match number.strip_prefix('-') {
@@ -73,8 +76,8 @@ impl Written {
                 Some((code, exponent)) => (code, Some(exponent)),
                 None => (own.as_str(), None),
             };
-            let other = code != asset.code()
-                || exponent.is_some_and(|e| e != asset.exponent().to_string());
+            let other =
+                code != asset.code() || exponent.is_some_and(|e| e != asset.exponent().to_string());
             if other {
                 return Err(Failure::usage(format!(
                     "{:?} is in {own}, but the account holds {asset}",
@@ -202,7 +205,10 @@ mod tests {
             ("abc", "number comes first"),
             ("-5.00 USD", "negative"),
             ("1e5", "in e5"),
-            ("999999999999999999999999999999999999999999", "largest amount"),
+            (
+                "999999999999999999999999999999999999999999",
+                "largest amount",
+            ),
         ] {
             let failure = Written::parse(text)
                 .and_then(|w| w.minor(&usd()))

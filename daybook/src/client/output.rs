@@ -124,7 +124,11 @@ impl Table {
                 .unwrap_or(0)
         };
         let widths: Vec<_> = (0..self.heads.len()).map(width).collect();
-        let heads: Vec<_> = self.heads.iter().map(|(head, _)| cell(DIM, *head)).collect();
+        let heads: Vec<_> = self
+            .heads
+            .iter()
+            .map(|(head, _)| cell(DIM, *head))
+            .collect();
         let mut lines = Vec::with_capacity(self.rows.len() + 1);
         for row in std::iter::once(&heads).chain(&self.rows) {
             let mut text = String::new();

@@ -239,7 +239,10 @@ impl Session {
         let top = wanted.split(':').next().unwrap_or_default();
         for pattern in [format!("{top}:**"), "**".to_owned()] {
             let request = ListAccountsRequest {
-                ledger: failure.figure("ledger").unwrap_or(&self.args.ledger).to_owned(),
+                ledger: failure
+                    .figure("ledger")
+                    .unwrap_or(&self.args.ledger)
+                    .to_owned(),
                 pattern,
                 page_size: 1_000,
                 ..Default::default()
