@@ -27,4 +27,6 @@ pub mod proto {
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 pub mod api;
+pub mod error;
+pub mod limits;
 pub mod record;

@@ -1,0 +1,113 @@
+//! Codes that operators see: at start, and in the findings of verify and restore.
+
+use super::{Explanation, Kind};
+
+const fn operation(
+    code: &'static str,
+    [meaning, cause, what_to_do]: [&'static str; 3],
+) -> Explanation {
+    Explanation {
+        code,
+        kind: Kind::Operation,
+        grpc: "-",
+        meaning,
+        cause,
+        what_to_do,
+        retry: false,
+        figures: &[],
+    }
+}
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Explanation] = &[
+    operation("LOG_LOCKED", [
+        "Another process uses this folder.",
+        "A server runs on it, or a tool that needs it for itself.",
+        "Stop the other process, or use another folder (`--data`). Commands of the client need no folder: they speak to the running server.",
+    ]),
+    operation("LOG_UNUSABLE", [
+        "The log cannot be used by this build with these settings.",
+        "It has another number of shards than was asked for, or is no log of Daybook's.",
+        "Start with the number of shards that the folder was made with, or use another folder.",
+    ]),
+    operation("LOG_BEHIND", [
+        "A snapshot or the read models know records that the log does not have.",
+        "An older copy of the log was put back, or its end was cut off.",
+        "Put the newest log back. If it is lost, make a new log that says so with `daybook snapshot restore` and start there.",
+    ]),
+    operation("LOG_DIVERGED", [
+        "A snapshot or the read models were made from another history than the log's.",
+        "Files of two folders were mixed, or the log was rewritten.",
+        "Put files back that belong together. If only the read models are foreign, rebuild them with `daybook replay`.",
+    ]),
+    operation("SNAPSHOT_DAMAGED", [
+        "A snapshot is not as it was written.",
+        "A disk or a copy changed bytes. The one before it is used, or the whole log.",
+        "Make a new one with `daybook snapshot create`; look after the disk.",
+    ]),
+    operation("RECORD_UNREADABLE", [
+        "A record cannot be decoded.",
+        "Its bytes are damaged, or a newer build wrote it.",
+        "If a newer build wrote it, use that build. Otherwise see LOG_DAMAGED.",
+    ]),
+    operation("CHAIN_BROKEN", [
+        "A record does not carry the hash of the record before it.",
+        "A record was changed, left out, or put in.",
+        "See LOG_DAMAGED; keep the folder as it is for whoever looks into it.",
+    ]),
+    operation("SEQUENCE_GAP", [
+        "Sequences are not contiguous.",
+        "A record is missing or stands there twice.",
+        "See LOG_DAMAGED; keep the folder as it is for whoever looks into it.",
+    ]),
+    operation("BOOKS_UNBALANCED", [
+        "Debits and credits of an asset differ.",
+        "Records were changed, or Daybook has a bug.",
+        "Keep the folder as it is and report it.",
+    ]),
+    operation("STATE_DIFFERS", [
+        "The state recomputed from the log is not the state that the log, a snapshot or the read models show.",
+        "One of them was changed or damaged.",
+        "If a snapshot differs, remove it and make a new one; if the read models differ, `daybook replay`; if records differ, see LOG_DAMAGED.",
+    ]),
+    operation("HEAD_MISMATCH", [
+        "A ledger's chain does not pass through the head that was kept elsewhere.",
+        "The log was cut off before it, or rewritten.",
+        "Find the log that has it. Until then no answer of this log after that point is to be trusted.",
+    ]),
+    operation("CLOCK_BEHIND_LOG", [
+        "The machine's clock is more than 5 minutes behind the log.",
+        "The clock was set back, or the log was written by a machine whose clock was ahead.",
+        "Set the clock right (NTP). The engine's time never goes back.",
+    ]),
+    operation("CLOCK_AHEAD_OF_LOG", [
+        "The machine's clock is more than 24 hours ahead of the log's last record.",
+        "The server was off for more than a day, or the clock is wrong. A wrong one would be recorded for ever.",
+        "Check the clock. If it is right, start once with `--accept-clock`.",
+    ]),
+    operation("CONFIG_INVALID", [
+        "A setting is unknown or has the wrong form.",
+        "A mistyped name or value in `daybook.toml`, an environment variable or a flag.",
+        "Correct the setting that is named; `daybook serve --help` lists all of them.",
+    ]),
+    operation("FOLDER_TOO_NEW", [
+        "The folder was written by a newer build.",
+        "An older build was started on it.",
+        "Use the newer build; going back needs a restore into a new folder.",
+    ]),
+    operation("FOLDER_INVALID", [
+        "The folder is no data folder of Daybook's, or lacks a part.",
+        "It holds other files, was copied in part, or cannot be read or written.",
+        "Check the path and its permissions, or use an empty folder.",
+    ]),
+    operation("SQLITE_TOO_OLD", [
+        "The SQLite library is older than 3.51.3.",
+        "Daybook was linked against another library; older ones can lose what is in the WAL.",
+        "Build with the bundled library (the default).",
+    ]),
+    operation("LOG_IO_FAILED", [
+        "The disk failed while a commit was made durable.",
+        "An I/O error; after it, what looks written may not be. Service of the folder ended, and nothing of that commit was acknowledged.",
+        "Look after the disk (`dmesg`). Then start again: what stands in the log is made durable first, and callers repeat with their keys.",
+    ]),
+];
