@@ -5,10 +5,12 @@
 //! checks each record before it moves anything, and the state's own assertions while it moves;
 //! damaged or hostile input gives a [`Divergence`], never a panic.
 
+pub mod build;
 mod divergence;
 mod memory;
 mod pipeline;
 pub mod recover;
+pub mod restore;
 pub mod snapshot;
 mod state;
 
