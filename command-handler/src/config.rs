@@ -1,0 +1,35 @@
+//! What a command handler is told.
+
+use crate::writer::machine::Bounds;
+use crate::writer::mailbox::QueueBounds;
+
+/// What a command handler is told. `Config::new` gives the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Bounds of what waits in each shard's writer.
+    pub queue: QueueBounds,
+    /// Bounds of batches and memory of each shard's writer.
+    pub bounds: Bounds,
+    /// A snapshot is made every so many records of a shard; 0 for never.
+    pub snapshot_every_records: u64,
+    /// A clean stop makes a snapshot when at least so many records came since the last one.
+    pub snapshot_on_stop_records: u64,
+    /// The clock is right, however far it is ahead of the log's last record.
+    pub accept_clock: bool,
+    /// Goes on record with each claim.
+    pub build: String,
+}
+
+impl Config {
+    /// The defaults, for a server of this build.
+    pub fn new(build: impl Into<String>) -> Self {
+        Self {
+            queue: QueueBounds::default(),
+            bounds: Bounds::default(),
+            snapshot_every_records: 1_000_000,
+            snapshot_on_stop_records: 10_000,
+            accept_clock: false,
+            build: build.into(),
+        }
+    }
+}

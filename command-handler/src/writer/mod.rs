@@ -1,0 +1,17 @@
+//! The writer of a shard.
+
+pub(crate) mod batch;
+pub(crate) mod callers;
+mod decide;
+pub(crate) mod driver;
+mod expiries;
+mod facts;
+pub(crate) mod finder;
+pub mod guard;
+pub mod machine;
+pub mod mailbox;
+pub mod request;
+pub(crate) mod serve;
+mod shown;
+pub(crate) mod snapshots;
+pub mod status;
