@@ -1,5 +1,6 @@
 //! The API and ledger-core: what comes in is parsed, what goes out is shown.
 
+pub mod json;
 pub mod malformed;
 pub mod parse;
 pub mod token;
