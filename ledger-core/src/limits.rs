@@ -35,6 +35,12 @@ pub const ASSET_EXPONENT_MAX: u8 = 30;
 pub const VELOCITY_LIMITS_MAX: usize = 8;
 /// Conditions of one command.
 pub const CONDITIONS_MAX: usize = 100;
+/// Settlement accounts of one ledger.
+pub const SETTLEMENT_ACCOUNTS_MAX: usize = 1_000;
+/// Bytes of a time zone's name.
+pub const TIME_ZONE_BYTES_MAX: usize = 64;
+/// Accounts of one ledger.
+pub const ACCOUNTS_MAX: usize = 100_000_000;
 /// How far ahead of the engine's time a UUIDv7 key may be stamped, in microseconds.
 pub const KEY_AHEAD_MICROS_MAX: i64 = 5 * 60 * 1_000_000;
 /// Largest amount and largest total, in minor units.

@@ -6,7 +6,8 @@ use std::fmt;
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident = $text:literal,)*) => {
         /// The stable code of a refusal, in order of precedence: where several rules say no, the
-        /// first that is checked gives its code (see docs/errors.md). Codes are never reused.
+        /// first that is checked gives its code (the order is explained at the top of
+        /// `ledger/decide.rs` and in docs/errors.md). Codes are never reused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $($(#[doc = $doc])* $variant,)*
@@ -34,6 +35,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The command is malformed in a way that its sender should have been told before it was decided.
+    CommandInvalid = "COMMAND_INVALID",
     /// The ledger is there already.
     LedgerAlreadyExists = "LEDGER_ALREADY_EXISTS",
     /// No account of this name or number was ever opened in the ledger.
@@ -52,6 +55,8 @@ codes! {
     MetadataTooLarge = "METADATA_TOO_LARGE",
     /// The limits contradict each other.
     LimitsInvalid = "LIMITS_INVALID",
+    /// The ledger has as many accounts as a ledger can have.
+    TooManyAccounts = "TOO_MANY_ACCOUNTS",
     /// The account that was to be closed or frozen is closed.
     AccountAlreadyClosed = "ACCOUNT_ALREADY_CLOSED",
     /// The account that was to be reopened is not closed.
@@ -64,7 +69,7 @@ codes! {
     AccountNotEmpty = "ACCOUNT_NOT_EMPTY",
     /// Books are closed only later than they are, and not in the future; reopening goes back.
     BooksCloseNotForward = "BOOKS_CLOSE_NOT_FORWARD",
-    /// There is no closing at or after the instant to go back to.
+    /// There is no closing after the instant to go back to.
     BooksNotClosed = "BOOKS_NOT_CLOSED",
     /// Only holds are captured and voided.
     TransactionNotAHold = "TRANSACTION_NOT_A_HOLD",
@@ -80,7 +85,7 @@ codes! {
     PeriodClosed = "PERIOD_CLOSED",
     /// A hold cannot be made that has expired already.
     ExpiryInPast = "EXPIRY_IN_PAST",
-    /// The transaction has no posting of this index, or it was named twice.
+    /// The transaction has no posting of this index, or it was asked for twice.
     PostingIndexInvalid = "POSTING_INDEX_INVALID",
     /// An amount is zero.
     AmountNotPositive = "AMOUNT_NOT_POSITIVE",

@@ -12,7 +12,7 @@ pub struct Limits {
     /// Most `posted + pending in`, tested when it grows.
     pub maximum: Option<i128>,
     /// Most that one transaction may move on the account in either direction (gross, per
-    /// direction).
+    /// direction). Captures and reversals are not judged: what they move was judged before.
     pub per_transaction: Option<Amount>,
     /// Most that may flow in a time.
     pub velocity: Vec<VelocityLimit>,
@@ -35,8 +35,16 @@ impl Limits {
                 self.velocity.len()
             )));
         }
-        for limit in &self.velocity {
+        for (place, limit) in self.velocity.iter().enumerate() {
             limit.window.check()?;
+            let again = |other: &VelocityLimit| {
+                other.direction == limit.direction && other.window == limit.window
+            };
+            if self.velocity[..place].iter().any(again) {
+                return Err(Invalid::new(
+                    "two velocity limits of the same direction and window",
+                ));
+            }
         }
         Ok(())
     }
@@ -101,6 +109,16 @@ pub enum Direction {
     Inflow,
 }
 
+impl Direction {
+    /// As it stands in figures: `outflow` or `inflow`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outflow => "outflow",
+            Self::Inflow => "inflow",
+        }
+    }
+}
+
 /// The time that a velocity limit counts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VelocityWindow {
@@ -108,8 +126,8 @@ pub enum VelocityWindow {
     CalendarDay,
     /// A calendar month by `business_date`.
     CalendarMonth,
-    /// The last so many seconds by `recorded_at`, counted in 60 equal buckets: what is counted
-    /// is at least the window and at most one bucket more.
+    /// The last so many seconds by `recorded_at`, counted in buckets of a 60th of the window:
+    /// 60 whole ones and the present one, so at least the window and at most one bucket more.
     Rolling {
         /// 60 seconds to 31 days.
         seconds: u32,
@@ -117,7 +135,7 @@ pub enum VelocityWindow {
 }
 
 impl VelocityWindow {
-    /// Buckets that a rolling window is counted in.
+    /// Whole buckets that make up a rolling window.
     pub const ROLLING_BUCKETS: i64 = 60;
 
     fn check(&self) -> Result<(), Invalid> {

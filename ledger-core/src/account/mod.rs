@@ -1,12 +1,17 @@
 //! Accounts: what holds an amount of one asset.
 
 mod limits;
+pub(crate) mod open;
+pub(crate) mod status;
 mod totals;
+pub(crate) mod update;
 
 pub use limits::{Direction, Limits, LimitsChange, VelocityLimit, VelocityWindow};
+pub(crate) use totals::Column;
 pub use totals::{NormalSide, Totals};
 
 use crate::asset::Asset;
+use crate::command::BalanceKind;
 use crate::name::AccountName;
 use crate::text::Metadata;
 use crate::time::Timestamp;
@@ -53,6 +58,17 @@ pub enum FreezeScope {
     All,
 }
 
+impl FreezeScope {
+    /// As it stands in figures: `debits`, `credits` or `all`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debits => "debits",
+            Self::Credits => "credits",
+            Self::All => "all",
+        }
+    }
+}
+
 /// Whether an account takes part in new transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountStatus {
@@ -60,7 +76,8 @@ pub enum AccountStatus {
     Open,
     /// Keeps out what the scope says; earlier holds may still be captured and voided.
     Frozen(FreezeScope),
-    /// Takes part in nothing; its totals are zero.
+    /// Takes part in nothing; its balance is zero (debits equal credits) and it has no holds.
+    /// Reopened, it is open, also where it was frozen before.
     Closed,
 }
 
@@ -99,6 +116,16 @@ pub struct Account {
 }
 
 impl Account {
+    /// The balance of this kind, on the normal side.
+    pub fn balance(&self, kind: BalanceKind) -> i128 {
+        let side = self.normal_side();
+        match kind {
+            BalanceKind::Posted => self.totals.posted(side),
+            BalanceKind::Pending => self.totals.pending(side),
+            BalanceKind::Available => self.totals.available(side),
+        }
+    }
+
     /// The side on which its balance normally stands.
     pub fn normal_side(&self) -> NormalSide {
         self.terms.account_type.normal_side()

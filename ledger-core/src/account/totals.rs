@@ -11,8 +11,17 @@ pub enum NormalSide {
     Credit,
 }
 
+/// Which of an account's two columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// Debits.
+    Debits,
+    /// Credits.
+    Credits,
+}
+
 /// Totals of all that was ever posted (they only grow) and of all that is pending now. Each is
-/// at most `i128::MAX`.
+/// at most `i128::MAX`, and so is posted and pending of one column together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Totals {
     /// Sum of posted debits.
@@ -26,6 +35,20 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Posted and pending of one column.
+    pub(crate) fn column_mut(&mut self, column: Column) -> (&mut Amount, &mut Amount) {
+        match column {
+            Column::Debits => (&mut self.debits_posted, &mut self.debits_pending),
+            Column::Credits => (&mut self.credits_posted, &mut self.credits_pending),
+        }
+    }
+
+    /// posted + pending in: what a maximum is tested on.
+    pub fn incoming(&self, side: NormalSide) -> i128 {
+        self.posted(side)
+            .saturating_add(self.pending_in(side).minor_units() as i128)
+    }
+
     /// posted: in − out on the normal side.
     pub fn posted(&self, side: NormalSide) -> i128 {
         match side {

@@ -1,5 +1,14 @@
 //! Transactions: postings that happen together.
 
+pub(crate) mod capture;
+pub(crate) mod create;
+pub(crate) mod judge;
+pub(crate) mod moves;
+pub(crate) mod parts;
+pub(crate) mod release;
+pub(crate) mod reverse;
+pub(crate) mod update;
+
 use crate::account::AccountNumber;
 use crate::amount::Amount;
 use crate::key::TransactionId;
@@ -20,7 +29,7 @@ pub struct Posting {
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransactionStatus {
-    /// Counts.
+    /// Counts; of a hold: it ended, and something was captured.
     Posted,
     /// A hold that reserves.
     Pending,
@@ -54,7 +63,7 @@ pub struct HoldTerms {
     pub over_capture_up_to: Option<Amount>,
 }
 
-/// Whether balance and velocity limits were judged.
+/// Whether balance, velocity and per-transaction limits were judged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum LimitsMode {
     /// They were.
@@ -106,5 +115,53 @@ impl Transaction {
     /// What has happened to posting `index`.
     pub fn progress_of(&self, index: usize) -> Progress {
         self.progress.get(index).copied().unwrap_or_default()
+    }
+
+    /// What was agreed when it was made, where it is a hold.
+    pub fn hold_terms(&self) -> Option<&HoldTerms> {
+        match &self.kind {
+            TransactionKind::Hold(terms) => Some(terms),
+            _ => None,
+        }
+    }
+
+    /// Of a hold: what posting `index` still reserves while the hold is open.
+    ///
+    /// # Panics
+    /// When there is no posting `index`.
+    pub fn remaining(&self, index: usize) -> Amount {
+        let amount = self.postings[index].amount;
+        amount
+            .checked_sub(self.progress_of(index).captured)
+            .unwrap_or_default()
+    }
+
+    /// Of a hold: what captures may still take of posting `index`, over-capture included.
+    ///
+    /// # Panics
+    /// When there is no posting `index`.
+    pub fn capturable(&self, index: usize) -> Amount {
+        let most = self
+            .hold_terms()
+            .and_then(|terms| terms.over_capture_up_to)
+            .unwrap_or(self.postings[index].amount);
+        most.checked_sub(self.progress_of(index).captured)
+            .unwrap_or_default()
+    }
+
+    /// Of a posted transaction: what reversals may still take back of posting `index`.
+    ///
+    /// # Panics
+    /// When there is no posting `index`.
+    pub fn reversible(&self, index: usize) -> Amount {
+        let amount = self.postings[index].amount;
+        amount
+            .checked_sub(self.progress_of(index).reversed)
+            .unwrap_or_default()
+    }
+
+    /// True where any capture took from it.
+    pub fn was_captured(&self) -> bool {
+        self.progress.iter().any(|p| !p.captured.is_zero())
     }
 }

@@ -1,5 +1,7 @@
-//! What users ask for. A command that exists is well-formed: its parts were checked when they
-//! were made, and only the rules can refuse it.
+//! What users ask for. The parts of a command were checked when they were made;
+//! [`Command::check`] checks what only the whole can break. After that only rules can refuse it.
+
+mod check;
 
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use crate::transaction::LimitsMode;
 pub struct Command {
     /// Makes it safe to repeat.
     pub key: IdempotencyKey,
-    /// What must hold for it to be carried out at all, judged before everything else.
+    /// What must hold for it to be carried out at all, judged before everything else but that
+    /// what the command names exists.
     pub conditions: Vec<Condition>,
     /// What is asked for.
     pub operation: Operation,
@@ -57,6 +60,28 @@ pub enum BalanceKind {
     Available,
 }
 
+impl CreateLedger {
+    /// The time zone, `UTC` when it was left out.
+    pub(crate) fn zone(&self) -> Arc<str> {
+        if self.time_zone.is_empty() {
+            Arc::from("UTC")
+        } else {
+            Arc::clone(&self.time_zone)
+        }
+    }
+}
+
+impl BalanceKind {
+    /// As it stands in figures: `posted`, `pending` or `available`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Pending => "pending",
+            Self::Available => "available",
+        }
+    }
+}
+
 /// How a balance must compare with a condition's amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparison {
@@ -92,7 +117,7 @@ pub enum Operation {
     FreezeAccount(FreezeAccount),
     /// Lets them in again.
     UnfreezeAccount(ChangeAccount),
-    /// Ends an account with zero balance and no holds.
+    /// Ends an account with no holds whose debits equal its credits.
     CloseAccount(ChangeAccount),
     /// Takes a closing back.
     ReopenAccount(ChangeAccount),
@@ -235,7 +260,8 @@ pub struct PostingSpec {
 pub enum AmountSpec {
     /// This much.
     Exact(Amount),
-    /// As much as the limits of both accounts leave room for, seeing the postings before it.
+    /// As much as the limits of both accounts leave room for, seeing the postings before it;
+    /// nothing at all is no refusal while `at_least` is zero. `RecordOnly` takes `most`.
     UpTo {
         /// At most this much.
         most: Amount,
@@ -304,7 +330,7 @@ pub struct UpdateTransaction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloseBooks {
     /// Effective times before this are refused from now on. Must be later than the present
-    /// closing.
+    /// closing, and not in the future.
     pub through: Timestamp,
     /// Why.
     pub reason: Option<Text>,
@@ -313,7 +339,8 @@ pub struct CloseBooks {
 /// See [`Operation::ReopenBooks`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReopenBooks {
-    /// The earlier closing to go back to; `None` opens the books entirely.
+    /// The instant to go back to, earlier than the present closing; `None` opens the books
+    /// entirely.
     pub through: Option<Timestamp>,
     /// Why; reopening always says it.
     pub reason: Text,
