@@ -17,6 +17,10 @@ const fn row(
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[RefusalRow] = &[
+    row("COMMAND_INVALID", &["problem"], [
+        "The command cannot be said in this form; a server of this version refuses it at its edge.",
+        "Correct what `problem` says and send it under a new key.",
+    ]),
     row("LEDGER_ALREADY_EXISTS", &["ledger"], [
         "A ledger of this name was created before, by another key.",
         "Use it, or choose another name. A repeat of your own creation needs its own key.",
@@ -41,10 +45,6 @@ pub(super) const ROWS: &[RefusalRow] = &[
         "The name was opened before, perhaps closed since. Names are never used again.",
         "Use the account that is there (reopen it if it is closed), or choose another name.",
     ]),
-    row("TOO_MANY_ACCOUNTS", &["limit"], [
-        "The ledger has as many accounts as one ledger can hold.",
-        "Spread accounts over several ledgers.",
-    ]),
     row("ASSET_EXPONENT_CONFLICT", &["asset", "known"], [
         "An account of the same asset code was opened with another exponent. A code has one exponent per ledger for ever.",
         "Use the exponent that the ledger knows, or another code.",
@@ -56,6 +56,10 @@ pub(super) const ROWS: &[RefusalRow] = &[
     row("LIMITS_INVALID", &["problem"], [
         "The limits, as the command would leave them, contradict each other: a minimum above the maximum.",
         "Send limits that can be kept, under a new key.",
+    ]),
+    row("TOO_MANY_ACCOUNTS", &["limit"], [
+        "The ledger has as many accounts as one ledger can hold.",
+        "Spread accounts over several ledgers.",
     ]),
     row("ACCOUNT_ALREADY_CLOSED", &["account"], [
         "The account was closed before.",
@@ -180,9 +184,5 @@ pub(super) const ROWS: &[RefusalRow] = &[
     row("RECORD_TOO_LARGE", &["bytes", "limit"], [
         "Postings, balances and texts of the decision are together above 900,000 bytes.",
         "Split the transaction or the atomic batch; shorten texts.",
-    ]),
-    row("COMMAND_INVALID", &["problem"], [
-        "The command cannot be said in this form; a server of this version refuses it at its edge.",
-        "Correct what `problem` says and send it under a new key.",
     ]),
 ];
