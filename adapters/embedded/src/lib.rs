@@ -14,15 +14,19 @@
 mod folder;
 mod log;
 mod sqlite;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ports::log::{EventLog, LogError};
+use ports::projection::{Projection, ProjectionError, ProjectionSwitch};
+use ports::views::{FactsSource, Views};
 use schemas::record::LogId;
 
 use folder::{FolderLock, LockError};
 use log::{LogOptions, SqliteLog};
+use views::{ReadModels, Switch};
 
 /// How a folder is opened.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +38,9 @@ pub struct Options {
     pub create: bool,
     /// Id of a new log (a restore gives it); at random without.
     pub log_id: Option<LogId>,
+    /// Whether to begin with empty read models, whatever stands there (they are built again from
+    /// the log): the way out where they are damaged.
+    pub discard_views: bool,
 }
 
 /// Why a folder was not opened.
@@ -67,11 +74,15 @@ pub enum OpenError {
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The read models cannot be used (`READ_MODELS_UNUSABLE`); the log can.
+    #[error(transparent)]
+    Views(#[from] ProjectionError),
 }
 
 /// A folder, opened.
 pub struct Embedded {
     log: Arc<SqliteLog>,
+    views: Arc<ReadModels>,
     lock: Option<Arc<FolderLock>>,
 }
 
@@ -111,8 +122,20 @@ impl Embedded {
             Arc::clone(&lock),
         )
         .await?;
+        let opened =
+            ReadModels::open(&dir, log.log_id(), log.shard_count(), options.discard_views).await;
+        let views = match opened {
+            Ok(views) => Arc::new(views),
+            Err(error) => {
+                // The lock is given back before the caller hears of it, so that it can try again.
+                drop(lock);
+                log.close().await;
+                return Err(error.into());
+            }
+        };
         Ok(Self {
             log: Arc::new(log),
+            views,
             lock: Some(lock),
         })
     }
@@ -124,8 +147,10 @@ impl Embedded {
     pub async fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let dir = std::path::absolute(dir).map_err(io(dir))?;
         let log = SqliteLog::open_read_only(&dir.join(folder::LOG_FILE)).await?;
+        let views = ReadModels::open_read_only(&dir, log.log_id(), log.shard_count()).await?;
         Ok(Self {
             log: Arc::new(log),
+            views: Arc::new(views),
             lock: None,
         })
     }
@@ -133,6 +158,26 @@ impl Embedded {
     /// The event log.
     pub fn log(&self) -> Arc<dyn EventLog> {
         self.log.clone()
+    }
+
+    /// The live read models, to be written.
+    pub fn projection(&self) -> Arc<dyn Projection> {
+        self.views.clone()
+    }
+
+    /// Rebuilds of the read models.
+    pub fn switch(&self) -> Arc<dyn ProjectionSwitch> {
+        Arc::new(Switch(self.views.clone()))
+    }
+
+    /// The live read models, to be read.
+    pub fn views(&self) -> Arc<dyn Views> {
+        self.views.clone()
+    }
+
+    /// Old keys and transactions, for the writer.
+    pub fn facts(&self) -> Arc<dyn FactsSource> {
+        self.views.clone()
     }
 
     /// What SQLite's own check of every page of `log.db` finds; empty where it is sound.
@@ -146,6 +191,7 @@ impl Embedded {
     /// Ends all reading and writing, waits until the files are closed, and gives the lock back.
     /// Handles that were given out answer with errors from then on.
     pub async fn close(mut self) {
+        self.views.close().await;
         // Before the log is closed, whose task gives the lock back.
         drop(self.lock.take());
         self.log.close().await;

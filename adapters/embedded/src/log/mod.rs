@@ -197,11 +197,6 @@ impl SqliteLog {
             },
         }
     }
-
-    /// How many shards it has.
-    pub(crate) fn shards(&self) -> u32 {
-        self.meta.shard_count
-    }
 }
 
 fn check(meta: Meta, options: LogOptions) -> Result<(), LogError> {
