@@ -140,14 +140,15 @@ impl Embedded {
         })
     }
 
-    /// Opens the folder for reading alone, without its lock, beside whoever serves it.
+    /// Opens the folder for reading alone, without its lock, beside whoever serves it. Read
+    /// models that cannot be used are no error here; see [`Self::has_views`].
     ///
     /// # Errors
     /// [`OpenError`].
     pub async fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
         let dir = std::path::absolute(dir).map_err(io(dir))?;
         let log = SqliteLog::open_read_only(&dir.join(folder::LOG_FILE)).await?;
-        let views = ReadModels::open_read_only(&dir, log.log_id(), log.shard_count()).await?;
+        let views = ReadModels::open_read_only(&dir, log.log_id(), log.shard_count()).await;
         Ok(Self {
             log: Arc::new(log),
             views: Arc::new(views),
@@ -173,6 +174,12 @@ impl Embedded {
     /// The live read models, to be read.
     pub fn views(&self) -> Arc<dyn Views> {
         self.views.clone()
+    }
+
+    /// Whether there are read models that can be used. Always so but in a folder that was opened
+    /// for reading alone.
+    pub fn has_views(&self) -> bool {
+        self.views.usable()
     }
 
     /// Old keys and transactions, for the writer.

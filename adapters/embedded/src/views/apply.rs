@@ -55,13 +55,11 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
         ") WHERE true ON CONFLICT DO UPDATE SET version = excluded.version",
     ),
     balances: Bulk::new(
-        "INSERT INTO balances (ledger_id, account, version, debits_posted, credits_posted,
-           debits_pending, credits_pending, open_holds) VALUES",
+        "UPDATE balances SET version = v.column3, debits_posted = v.column4,
+           credits_posted = v.column5, debits_pending = v.column6, credits_pending = v.column7,
+           open_holds = open_holds + v.column8 FROM (VALUES",
         8,
-        "ON CONFLICT DO UPDATE SET version = excluded.version,
-           debits_posted = excluded.debits_posted, credits_posted = excluded.credits_posted,
-           debits_pending = excluded.debits_pending, credits_pending = excluded.credits_pending,
-           open_holds = open_holds + excluded.open_holds",
+        ") AS v WHERE ledger_id = v.column1 AND account = v.column2",
     ),
     transactions: Bulk::new(
         "INSERT INTO transactions (ledger_id, transaction_id, ledger_sequence, recorded_at,
@@ -261,7 +259,8 @@ async fn write(
         .await?;
     write_accounts(connection, ids, changes.accounts).await?;
     let balances = changes.balances.into_iter();
-    statements
+    let expected = balances.len() as u64;
+    let found = statements
         .balances
         .run(connection, balances, |values, row| {
             values.add(ids.of(row.ledger));
@@ -271,6 +270,9 @@ async fn write(
             values.add(row.open_holds_delta);
         })
         .await?;
+    if found != expected {
+        return Err(unusable("an account moved that was never opened"));
+    }
     write_transactions(connection, ids, changes.transactions).await?;
     let history = changes.history.into_iter();
     statements

@@ -79,7 +79,8 @@ pub(crate) struct ReadModels {
     dir: PathBuf,
     log_id: LogId,
     shard_count: u32,
-    current: RwLock<Arc<Generation>>,
+    /// What is live; or, in a folder that was opened for reading alone, why nothing is.
+    current: RwLock<Result<Arc<Generation>, String>>,
     sequences: Sequences,
 }
 
@@ -127,16 +128,30 @@ impl ReadModels {
         Self::new(dir, log_id, shard_count, generation).await
     }
 
-    /// Opens the read models in `dir` for reading alone.
-    pub(crate) async fn open_read_only(
-        dir: &Path,
-        log_id: LogId,
-        shard_count: u32,
-    ) -> Result<Self, ProjectionError> {
-        let file = rebuild::current_file(dir)
-            .map_err(|error| ProjectionError::Unavailable(error.to_string()))?;
-        let generation = Generation::open_read_only(&file, log_id, shard_count).await?;
-        Self::new(dir, log_id, shard_count, generation).await
+    /// Opens the read models in `dir` for reading alone. Where they cannot be used, everything
+    /// that is asked of them says why.
+    pub(crate) async fn open_read_only(dir: &Path, log_id: LogId, shard_count: u32) -> Self {
+        let opened = async {
+            let file = rebuild::current_file(dir)
+                .map_err(|error| ProjectionError::Unavailable(error.to_string()))?;
+            let generation = Generation::open_read_only(&file, log_id, shard_count).await?;
+            Self::new(dir, log_id, shard_count, generation).await
+        };
+        match opened.await {
+            Ok(models) => models,
+            Err(error) => Self {
+                dir: dir.to_owned(),
+                log_id,
+                shard_count,
+                current: RwLock::new(Err(error.to_string())),
+                sequences: Sequences(Vec::new()),
+            },
+        }
+    }
+
+    /// Whether there are any that can be read.
+    pub(crate) fn usable(&self) -> bool {
+        self.current().is_ok()
     }
 
     async fn new(
@@ -150,24 +165,32 @@ impl ReadModels {
             dir: dir.to_owned(),
             log_id,
             shard_count,
-            current: RwLock::new(Arc::new(generation)),
+            current: RwLock::new(Ok(Arc::new(generation))),
             sequences,
         })
     }
 
     /// Ends all reading and writing, and waits until the file is closed.
     pub(crate) async fn close(&self) {
-        self.current().close().await;
+        if let Ok(current) = self.current() {
+            current.close().await;
+        }
     }
 
-    fn current(&self) -> Arc<Generation> {
+    fn current(&self) -> Result<Arc<Generation>, ProjectionError> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+        current.clone().map_err(ProjectionError::Unusable)
+    }
+
+    /// Whether `generation` is live no more.
+    fn is_replaced(&self, generation: &Arc<Generation>) -> bool {
+        self.current()
+            .is_ok_and(|current| !Arc::ptr_eq(&current, generation))
     }
 
     async fn reading(&self) -> Result<Reading, ProjectionError> {
         loop {
-            let generation = self.current();
+            let generation = self.current()?;
             match generation.readers.acquire().await {
                 Ok(connection) => {
                     return Ok(Reading {
@@ -176,7 +199,7 @@ impl ReadModels {
                     });
                 }
                 // A switch closed them in between: the ones that are live now answer.
-                Err(sqlx::Error::PoolClosed) if !Arc::ptr_eq(&generation, &self.current()) => {}
+                Err(sqlx::Error::PoolClosed) if self.is_replaced(&generation) => {}
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -206,7 +229,7 @@ impl Projection for ReadModels {
         to: &Checkpoint,
         changes: Changes,
     ) -> Result<(), ProjectionError> {
-        self.current().apply(shard, from, to, changes).await?;
+        self.current()?.apply(shard, from, to, changes).await?;
         self.sequences.tell(shard, to.sequence);
         Ok(())
     }
@@ -235,10 +258,10 @@ impl FactsSource for ReadModels {
         needed: &[FactsNeeded],
     ) -> Result<Facts, ProjectionError> {
         loop {
-            let generation = self.current();
+            let generation = self.current()?;
             let mut connection = match generation.facts.acquire().await {
                 Ok(connection) => connection,
-                Err(sqlx::Error::PoolClosed) if !Arc::ptr_eq(&generation, &self.current()) => {
+                Err(sqlx::Error::PoolClosed) if self.is_replaced(&generation) => {
                     continue;
                 }
                 Err(error) => return Err(failed(error)),

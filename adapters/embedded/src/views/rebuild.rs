@@ -166,7 +166,7 @@ impl Rebuild for SqliteRebuild {
                 "the rebuild is closed".to_owned(),
             ));
         };
-        let live = self.live.current();
+        let live = self.live.current()?;
         let name = live.file().to_str().unwrap_or_default().to_owned();
         sqlx::query("ATTACH DATABASE ? AS live")
             .bind(name)
@@ -213,12 +213,13 @@ impl Rebuild for SqliteRebuild {
                 .current
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *current, Arc::clone(&new))
+            std::mem::replace(&mut *current, Ok(Arc::clone(&new)))
         };
         for shard in 0..self.live.shard_count {
             let sequence = sequence_of(&new, shard).await?;
             self.live.sequences.tell(shard, sequence);
         }
+        let Ok(old) = old else { return Ok(()) };
         old.close().await;
         if let Err(error) = Generation::remove(old.file()) {
             tracing::warn!(%error, "the old read models could not be removed; the next start will");

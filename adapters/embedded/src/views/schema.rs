@@ -70,7 +70,7 @@ CREATE TABLE balances (
     credits_posted  ANY     NOT NULL,
     debits_pending  ANY     NOT NULL,
     credits_pending ANY     NOT NULL,
-    open_holds      INTEGER NOT NULL,
+    open_holds      INTEGER NOT NULL CHECK (open_holds >= 0),
     PRIMARY KEY (ledger_id, account)
 ) STRICT, WITHOUT ROWID;
 
