@@ -108,6 +108,9 @@ pub enum What {
     /// Decisions stand in ledgers, the engine's own records in the engine's chain.
     #[error("a record of this kind does not belong into this chain")]
     Chain,
+    /// A ledger has one shard for ever.
+    #[error("its ledger belongs into shard {0}")]
+    Routed(u32),
     /// What it says cannot happen to the state before it.
     #[error("it cannot follow the state before it: {0}")]
     Impossible(String),

@@ -12,8 +12,11 @@ mod pipeline;
 pub mod recover;
 pub mod restore;
 pub mod snapshot;
+mod source;
 mod state;
+pub mod verify;
 
 pub use divergence::{Divergence, What};
 pub use memory::{KEPT_RECORDS, REMEMBERED_MAX};
+pub use source::Source;
 pub use state::{Head, LastRecord, Next, ShardState, key_entry};

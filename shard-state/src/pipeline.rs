@@ -20,6 +20,8 @@ pub(crate) struct Decoded {
     pub(crate) position: Position,
     /// As the entry says.
     pub(crate) first_sequence: u64,
+    /// Sequence after its last record, as the entry says.
+    pub(crate) next_sequence: u64,
     /// What stands in it.
     pub(crate) body: Body,
 }
@@ -103,6 +105,9 @@ pub(crate) fn decode(entry: LogEntry) -> Decoded {
     Decoded {
         position: entry.position,
         first_sequence: entry.first_sequence,
+        next_sequence: entry
+            .first_sequence
+            .saturating_add(u64::from(entry.record_count)),
         body,
     }
 }

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use ledger_core::key::IdempotencyKey;
 use ledger_core::name::LedgerName;
 use ledger_core::time::{Moment, Timestamp};
-use ports::log::{Batch, CommitOutcome, EventLog, LogError, LogReader, LogWriter, Position};
+use ports::log::{Batch, CommitOutcome, EventLog, LogError, LogWriter, Position};
 use schemas::record::{
     Barrier, LogId, LogStarted, Origin, Parent, Payload, Record, RecordHash, SealedRecord, encode,
     frame,
@@ -22,6 +22,7 @@ use schemas::record::{
 use crate::divergence::Divergence;
 use crate::pipeline::{self, Body, Decoded, End};
 use crate::recover::{RecoverError, find_record};
+use crate::source::Source;
 use crate::state::ShardState;
 
 /// The point that is restored to.
@@ -38,17 +39,6 @@ pub enum Point {
     Moment(Timestamp),
     /// All that is there.
     Newest,
-}
-
-/// The log that is restored from.
-#[derive(Clone)]
-pub struct Source {
-    /// Reads it.
-    pub reader: Arc<dyn LogReader>,
-    /// Its id.
-    pub log_id: LogId,
-    /// Its shards.
-    pub shard_count: u32,
 }
 
 /// What was restored of a shard.

@@ -7,6 +7,7 @@ use ledger_core::facts::KeyEntry;
 use ledger_core::ledger::LedgerState;
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
+use ports::routing::shard_of;
 use schemas::record::{LogId, LogStarted, Payload, Record, RecordHash, SealedRecord};
 
 use crate::divergence::{Divergence, What};
@@ -59,6 +60,13 @@ pub(crate) struct Chain {
     pub(crate) name: LedgerName,
     pub(crate) head: Option<Head>,
     pub(crate) ledger: Option<LedgerState>,
+}
+
+/// The place in its ledger of a record that is stepped over.
+#[derive(Debug, Clone)]
+pub(crate) struct Skipped {
+    pub(crate) name: LedgerName,
+    pub(crate) ledger_sequence: u64,
 }
 
 /// The state of a shard after some record of its log.
@@ -241,7 +249,13 @@ impl ShardState {
         self.check_place(record)?;
         let index = self.find(&record.ledger);
         check_chain(index.and_then(|index| self.chains[index].head), record)?;
-        let index = index.unwrap_or_else(|| self.find_or_new(&record.ledger));
+        let index = match index {
+            Some(index) => index,
+            None => {
+                self.check_routing(&record.ledger)?;
+                self.find_or_new(&record.ledger)
+            }
+        };
         if let Some(ledger) = self.chains[index].ledger.as_mut()
             && let Err(why) = evolve(ledger, record)
         {
@@ -350,6 +364,47 @@ impl ShardState {
                 }
             }
         }
+    }
+
+    fn check_routing(&self, ledger: &LedgerName) -> Result<(), What> {
+        match shard_of(ledger, self.shard_count.max(1)) {
+            shard if shard != self.shard && !ledger.is_engine() => Err(What::Routed(shard)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on behind a record that diverged, as if its place had held the right one: only for
+    /// `verify`, which looks for more. Its ledger is given up: its state missed something.
+    pub(crate) fn step_over(&mut self, sequence: u64, hash: RecordHash, ledger: Option<Skipped>) {
+        self.stopped = false;
+        self.current.get_or_insert(self.log_id);
+        if let Some(last) = &mut self.last {
+            last.sequence = sequence;
+            last.hash = hash;
+        } else {
+            self.last = Some(LastRecord {
+                sequence,
+                hash,
+                recorded_at: Timestamp::MIN,
+            });
+        }
+        let Some(skipped) = ledger else { return };
+        let index = self.find_or_new(&skipped.name);
+        let chain = &mut self.chains[index];
+        chain.ledger = None;
+        let recorded_at = chain
+            .head
+            .map_or(Timestamp::MIN, |head| head.recorded_at);
+        chain.head = Some(Head {
+            ledger_sequence: skipped.ledger_sequence,
+            hash,
+            recorded_at,
+        });
+    }
+
+    /// True for a ledger that [`Self::step_over`] gave up.
+    pub(crate) fn is_given_up(&self, name: &LedgerName) -> bool {
+        !name.is_engine() && self.chain(name).is_some_and(|chain| chain.ledger.is_none())
     }
 
     fn advance(&mut self, index: usize, record: &Record, hash: RecordHash) {
