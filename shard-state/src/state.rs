@@ -392,9 +392,7 @@ impl ShardState {
         let index = self.find_or_new(&skipped.name);
         let chain = &mut self.chains[index];
         chain.ledger = None;
-        let recorded_at = chain
-            .head
-            .map_or(Timestamp::MIN, |head| head.recorded_at);
+        let recorded_at = chain.head.map_or(Timestamp::MIN, |head| head.recorded_at);
         chain.head = Some(Head {
             ledger_sequence: skipped.ledger_sequence,
             hash,

@@ -73,7 +73,11 @@ impl Books {
                 posting.amount,
             )?;
             add(
-                &mut self.totals.entry(posting.credit).or_default().credits_posted,
+                &mut self
+                    .totals
+                    .entry(posting.credit)
+                    .or_default()
+                    .credits_posted,
                 posting.amount,
             )?;
         }
@@ -144,10 +148,7 @@ fn sub(total: &mut Amount, amount: Amount) -> Result<(), String> {
 pub(super) fn said(totals: &Totals) -> String {
     format!(
         "debits {} and credits {} posted, debits {} and credits {} pending",
-        totals.debits_posted,
-        totals.credits_posted,
-        totals.debits_pending,
-        totals.credits_pending
+        totals.debits_posted, totals.credits_posted, totals.debits_pending, totals.credits_pending
     )
 }
 

@@ -13,6 +13,7 @@ use schemas::record::{Payload, RecordError, RecordHash, SealedRecord};
 
 use super::books::Books;
 use super::report::{About, Finding, Report};
+use super::transactions::Touched;
 use crate::divergence::{Divergence, What};
 use crate::pipeline::{Body, Decoded, Undecodable};
 use crate::state::{ShardState, Skipped};
@@ -162,6 +163,22 @@ impl Walk {
         self.gap_explained = matches!(bytes.error, RecordError::Frame { .. });
     }
 
+    /// A control entry that is none.
+    pub(super) fn unreadable_barrier(
+        &mut self,
+        position: Position,
+        error: &RecordError,
+        report: &mut Report,
+    ) {
+        let next = self.state.next_sequence();
+        self.settle(next);
+        let message = format!(
+            "the control entry at position {} (before record {next}) cannot be decoded: {error}",
+            position.0
+        );
+        report.find(self.finding("LOG_DAMAGED", Some(next), None, message));
+    }
+
     /// Checks and applies the record that stands where `sequence` should.
     pub(super) fn record(
         &mut self,
@@ -206,6 +223,7 @@ impl Walk {
         let Payload::Event(event) = &record.record.payload else {
             return Step::Applied;
         };
+        report.summary.transactions += Touched::of(event).made();
         let name = &record.record.ledger;
         if !self.books.contains_key(name) {
             self.books.insert(name.clone(), Books::default());
@@ -257,7 +275,8 @@ impl Walk {
         if let Some((before, _)) = doubt {
             // The record behind the link is good, so the one before it was changed.
             let name = Some((ledger.clone(), before.ledger_sequence));
-            let message = "the next record of the ledger carries another hash: this one was changed";
+            let message =
+                "the next record of the ledger carries another hash: this one was changed";
             report.find(self.finding(
                 "CHAIN_BROKEN",
                 Some(before.sequence),
@@ -306,13 +325,7 @@ impl Walk {
     }
 
     /// The record does not carry the hash of the one before it.
-    fn broken_link(
-        &mut self,
-        ledger: &LedgerName,
-        here: Place,
-        what: &What,
-        report: &mut Report,
-    ) {
+    fn broken_link(&mut self, ledger: &LedgerName, here: Place, what: &What, report: &mut Report) {
         let watch = self.watches.entry(ledger.clone()).or_default();
         let (last, blamed) = (watch.last, watch.blamed);
         if let Some((_, behind)) = watch.doubt.take() {
@@ -331,13 +344,7 @@ impl Walk {
     }
 
     /// Records of the ledger are missing before this one; perhaps those that could not be read.
-    fn ledger_gap(
-        &mut self,
-        ledger: &LedgerName,
-        here: Place,
-        expected: u64,
-        report: &mut Report,
-    ) {
+    fn ledger_gap(&mut self, ledger: &LedgerName, here: Place, expected: u64, report: &mut Report) {
         let missing = here.ledger_sequence - expected;
         if !self.lost.is_empty() {
             let explained = usize::try_from(missing).unwrap_or(usize::MAX);
