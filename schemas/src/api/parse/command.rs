@@ -57,7 +57,8 @@ pub fn command(command: v1::Command) -> Result<Parsed, Malformed> {
             return_balances: command.return_balances,
         })
     };
-    let parsed = parsed();
+    // What is checked above is told by field; core has the last word on the whole.
+    let parsed = parsed().filter(|parsed| out.check(&root, parsed.command.check()).is_some());
     violations.finish(parsed)
 }
 

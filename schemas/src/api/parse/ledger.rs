@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use ledger_core::asset::Asset;
 use ledger_core::command::{CloseBooks, CreateLedger, ReopenBooks, UpdateLedger};
 use ledger_core::invalid::Invalid;
+use ledger_core::limits::{SETTLEMENT_ACCOUNTS_MAX, TIME_ZONE_BYTES_MAX};
 use ledger_core::name::AccountName;
 
 use super::super::malformed::{Path, Violations};
@@ -113,7 +114,7 @@ fn time_zone(name: &str) -> Result<Arc<str>, Invalid> {
             "{name:?} is not a time zone of the IANA database such as Europe/Prague"
         ))
     };
-    if name.len() > 64 {
+    if name.len() > TIME_ZONE_BYTES_MAX {
         return Err(unknown());
     }
     let zone = TimeZone::get(name).map_err(|_| unknown())?;
@@ -154,6 +155,16 @@ fn settlement_accounts(
     path: &Path<'_>,
     out: &mut Violations,
 ) -> Option<Vec<(Asset, AccountName)>> {
+    if accounts.len() > SETTLEMENT_ACCOUNTS_MAX {
+        out.add(
+            path,
+            &format_args!(
+                "{} accounts; at most {SETTLEMENT_ACCOUNTS_MAX} are allowed",
+                accounts.len()
+            ),
+        );
+        return None;
+    }
     let mut parsed = Vec::with_capacity(accounts.len());
     for (asset, account) in accounts {
         let field = path.key(asset);

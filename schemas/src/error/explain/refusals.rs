@@ -86,7 +86,7 @@ pub(super) const ROWS: &[RefusalRow] = &[
         "Close at an instant after the present closing and not after now; to go back, reopen the books.",
     ]),
     row("BOOKS_NOT_CLOSED", &["through", "closed_through"], [
-        "The books are open, or are closed at or before the instant to go back to.",
+        "The books are open, or closed no later than the instant to go back to.",
         "Nothing, if that was the aim. Otherwise name an instant before the present closing.",
     ]),
     row("TRANSACTION_NOT_A_HOLD", &["transaction"], [
@@ -167,11 +167,11 @@ pub(super) const ROWS: &[RefusalRow] = &[
     ]),
     row("TRANSACTION_LIMIT_EXCEEDED", &["account", "limit", "required"], [
         "The transaction moves more on the account than its limit `per_transaction` allows.",
-        "Move less at a time, or change the limit (`daybook account update`). Then use a new key.",
+        "Move less at a time, or change the limit (`daybook account update`); then use a new key. What must be booked in any case is sent with `record_only_reason`.",
     ]),
     row("VELOCITY_LIMIT_EXCEEDED", &["account", "direction", "window", "limit", "counted", "required"], [
         "With what has flowed in the window already (`counted`), this would be more than `limit`.",
-        "Wait until the window has moved on, move less, or change the limit; then use a new key.",
+        "Wait until the window has moved on, move less, or change the limit; then use a new key. What must be booked in any case is sent with `record_only_reason`.",
     ]),
     row("INSUFFICIENT_FUNDS", &["account", "available", "minimum", "required"], [
         "What is available on the account, less what would go out, is below its minimum. Open holds count as gone.",
