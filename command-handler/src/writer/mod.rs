@@ -15,3 +15,5 @@ pub(crate) mod serve;
 mod shown;
 pub(crate) mod snapshots;
 pub mod status;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Tests of the machine, without any I/O.
+
+mod naive;
+mod order;
+mod simulation;
+mod world;
