@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use schemas::error::Fault;
 use schemas::proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -114,9 +115,7 @@ impl CommandApi {
                 tokio::time::sleep(ROOM_WAIT).await;
             }
             let tried = self.send(group.clone(), source).await;
-            if sent.is_closed()
-                || !matches!(tried.declined(), Some(fault) if fault.code() == "OVERLOADED")
-            {
+            if sent.is_closed() || !matches!(tried.declined(), Some(Fault::Overloaded { .. })) {
                 return tried;
             }
             tokio::time::sleep(ROOM_WAIT).await;

@@ -129,7 +129,7 @@ impl<T: Copy> Machine<T> {
         let needed = ledger.facts_needed(&command.key, &command.operation);
         let facts = if needed.is_empty() {
             &self.no_facts
-        } else if loaded != self.loaded.id {
+        } else if loaded == 0 || loaded != self.loaded.id {
             return Ok(Verdict::Load);
         } else {
             self.loaded

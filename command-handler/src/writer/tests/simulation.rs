@@ -58,16 +58,14 @@ fn operation(wishes: &[Wished], wish: &Wish) -> Operation {
             amount,
             expires_at,
         } => hold(from, to, amount as u128, expires_at),
-        Wish::Capture { hold, amount, last } => {
-            Operation::CaptureTransaction(CaptureTransaction {
-                hold: hold_id(hold),
-                amounts: vec![(0, Amount::new(amount as u128).unwrap())],
-                is_final: last,
-                effective_at: None,
-                description: None,
-                metadata: Metadata::default(),
-            })
-        }
+        Wish::Capture { hold, amount, last } => Operation::CaptureTransaction(CaptureTransaction {
+            hold: hold_id(hold),
+            amounts: vec![(0, Amount::new(amount as u128).unwrap())],
+            is_final: last,
+            effective_at: None,
+            description: None,
+            metadata: Metadata::default(),
+        }),
         Wish::Void { hold } => Operation::VoidTransaction(VoidTransaction {
             hold: hold_id(hold),
             reason: None,
@@ -242,7 +240,10 @@ impl Simulation {
                 let written = self.rng.random_range(0..=records);
                 (written, CommitOutcome::Indeterminate("torn".to_owned()))
             }
-            92..95 => (records, CommitOutcome::Indeterminate("no answer".to_owned())),
+            92..95 => (
+                records,
+                CommitOutcome::Indeterminate("no answer".to_owned()),
+            ),
             95..97 => (0, CommitOutcome::Aborted("as far as is known".to_owned())),
             // Aborted is only a hint.
             97..98 => (records, CommitOutcome::Aborted("it is not".to_owned())),
@@ -306,15 +307,18 @@ impl Simulation {
             let (number, changed) = self.asked.remove(&tag).expect("it was asked");
             let said = code(&outcome);
             let Outcome::Decided(decided) = outcome else {
-                let expected = ["IDEMPOTENCY_KEY_REUSED", "UNAVAILABLE", "KEY_STAMP_IN_FUTURE"];
+                let expected = [
+                    "IDEMPOTENCY_KEY_REUSED",
+                    "UNAVAILABLE",
+                    "KEY_STAMP_IN_FUTURE",
+                ];
                 assert!(expected.contains(&said), "seed {}: {said}", self.seed);
                 continue;
             };
             let hash = decided.hash.expect("nothing is only tried here");
             let sealed = self.world.log.get(decided.sequence as usize - 1);
-            let sealed = sealed.unwrap_or_else(|| {
-                panic!("seed {}: acknowledged, and not in the log", self.seed)
-            });
+            let sealed = sealed
+                .unwrap_or_else(|| panic!("seed {}: acknowledged, and not in the log", self.seed));
             assert_eq!(sealed.hash, hash, "seed {}", self.seed);
             self.acknowledged = self.acknowledged.max(decided.sequence);
             let wished = &mut self.wishes[number];
@@ -377,7 +381,11 @@ impl Simulation {
                     record.sequence
                 );
                 let wished = &self.wishes[*number];
-                let own = request(bank(), wished.key.clone(), operation(&self.wishes, &wished.wish));
+                let own = request(
+                    bank(),
+                    wished.key.clone(),
+                    operation(&self.wishes, &wished.wish),
+                );
                 let wish = match record.request_hash == Some(own.request_hash) {
                     true => wished.wish.clone(),
                     false => Wish::Transfer {
@@ -427,7 +435,11 @@ impl Simulation {
             let record = &sealed.record;
             let place = (record.ledger.clone(), record.key.clone());
             let earlier = seen.insert(place, record.sequence);
-            assert_eq!(earlier, None, "seed {seed}: key {} is there twice", record.key);
+            assert_eq!(
+                earlier, None,
+                "seed {seed}: key {} is there twice",
+                record.key
+            );
         }
         for wished in &self.wishes {
             let sequence = seen.get(&(bank(), wished.key.clone()));
@@ -452,7 +464,11 @@ impl Simulation {
                 );
             }
         }
-        assert_eq!(essence(state), essence(&self.world.replayed()), "seed {seed}");
+        assert_eq!(
+            essence(state),
+            essence(&self.world.replayed()),
+            "seed {seed}"
+        );
     }
 }
 

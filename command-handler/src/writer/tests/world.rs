@@ -177,10 +177,7 @@ impl World {
     /// zero).
     pub fn with_bank(bounds: Bounds) -> Self {
         let mut world = Self::new(bounds);
-        let mut operations = vec![
-            create_ledger(),
-            open("cash", AccountType::Asset, None),
-        ];
+        let mut operations = vec![create_ledger(), open("cash", AccountType::Asset, None)];
         for name in ["a", "b", "c", "d"] {
             operations.push(open(name, AccountType::Liability, Some(0)));
         }
@@ -251,7 +248,10 @@ impl World {
         }
         self.repeats.extend(outputs.repeats);
         for (tag, outcome) in outputs.replies {
-            assert!(self.outcomes.insert(tag, outcome).is_none(), "answered once");
+            assert!(
+                self.outcomes.insert(tag, outcome).is_none(),
+                "answered once"
+            );
         }
         for (tag, read) in outputs.reads {
             assert!(self.reads.insert(tag, read).is_none(), "answered once");
