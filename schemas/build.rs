@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "daybook/v1/query.proto",
         "daybook/v1/audit.proto",
         "daybook/v1/server.proto",
+        // No message has a field of these; clients find them by reflection.
+        "google/rpc/error_details.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -23,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".daybook.record.v1")
         .bytes(".daybook.v1.BatchTransferRequest")
         .btree_map(".")
-        .extern_path(".google.rpc.Status", "::tonic_types::Status")
+        .extern_path(".google.rpc", "::tonic_types::pb")
         .compile_fds(descriptors)?;
     Ok(())
 }

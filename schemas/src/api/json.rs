@@ -14,16 +14,7 @@ use crate::FILE_DESCRIPTOR_SET;
 
 /// Every message of the API, and the details that its errors carry.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let mut pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("made by the build script");
-    let google = prost_types::FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .expect("part of tonic-types");
-    for file in google.file {
-        if pool.get_file_by_name(file.name()).is_none() {
-            pool.add_file_descriptor_proto(file)
-                .expect("the set lists files after those that they need");
-        }
-    }
-    pool
+    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("made by the build script")
 });
 
 /// Every message, service and enum of the API, for those who work on descriptions of it.
