@@ -471,18 +471,21 @@ pub(crate) fn check_chain(head: Option<Head>, record: &Record) -> Result<(), Wha
 
 /// Moves `ledger` by what `record` says. The state's own assertions are the one place where it
 /// is said what can follow what; here they become an error.
-pub(crate) fn evolve(ledger: &mut LedgerState, record: &Record) -> Result<(), String> {
-    let moved = catch_unwind(AssertUnwindSafe(|| {
-        if let Payload::Event(event) = &record.payload {
-            ledger.evolve(event, record.moment);
-        }
+fn evolve(ledger: &mut LedgerState, record: &Record) -> Result<(), String> {
+    if let Payload::Event(event) = &record.payload {
+        ledger
+            .try_evolve(event, record.moment)
+            .map_err(|inconsistent| inconsistent.to_string())?;
+    }
+    // A key that is in memory already would be a second decision under it.
+    catch_unwind(AssertUnwindSafe(|| {
         ledger.remember_key(record.key.clone(), key_entry(record));
-    }));
-    moved.map_err(|panic| {
+    }))
+    .map_err(|panic| {
         panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "an invariant is broken".to_owned())
+            .unwrap_or_else(|| "its key was decided before".to_owned())
     })
 }
