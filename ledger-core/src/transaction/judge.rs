@@ -326,7 +326,7 @@ impl Broken {
                 let window = match limit.window {
                     VelocityWindow::CalendarDay => "day".to_owned(),
                     VelocityWindow::CalendarMonth => "month".to_owned(),
-                    VelocityWindow::Rolling { seconds } => format!("{seconds} s"),
+                    VelocityWindow::Rolling { seconds } => format!("{seconds}s"),
                 };
                 refusal
                     .with("direction", limit.direction.as_str())
