@@ -1,11 +1,13 @@
 //! Refusals and faults as gRPC statuses with `google.rpc` details.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use ledger_core::rejection::{Code as Refusal, Rejection};
 use prost::Message;
 use prost_types::Any;
 use tonic::Code;
-use tonic_types::pb::{BadRequest, ErrorInfo, RetryInfo, bad_request::FieldViolation};
+use tonic_types::pb::{BadRequest, RetryInfo, bad_request::FieldViolation};
 
 use super::{Fault, sentence};
 use crate::api::Malformed;
@@ -44,6 +46,18 @@ pub const fn grpc_name(code: Code) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
+}
+
+/// `google.rpc.ErrorInfo` with its metadata sorted, so that the same refusal has the same bytes
+/// each time.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
 }
 
 fn detail(name: &str, message: &impl Message) -> Any {

@@ -156,6 +156,10 @@ pub enum Origin {
 }
 
 /// What stands in a record.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every payload is an event: a box would only cost an allocation"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// Something happened.

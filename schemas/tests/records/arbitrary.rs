@@ -49,7 +49,7 @@ fn number() -> BoxedStrategy<AccountNumber> {
         .boxed()
 }
 
-pub fn amount() -> BoxedStrategy<Amount> {
+pub(super) fn amount() -> BoxedStrategy<Amount> {
     prop_oneof![
         Just(0),
         Just(1),
@@ -470,7 +470,7 @@ fn origin() -> BoxedStrategy<Origin> {
 }
 
 /// Any record.
-pub fn record() -> BoxedStrategy<Record> {
+pub(super) fn record() -> BoxedStrategy<Record> {
     (key(), timestamp())
         .prop_flat_map(|(key, recorded_at)| {
             let shared = Shared { key, recorded_at };

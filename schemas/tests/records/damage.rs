@@ -38,7 +38,8 @@ fn transaction(message: &mut proto::Record) -> &mut proto::Transaction {
 #[test]
 fn what_is_wrong_is_named() {
     let record = transfer();
-    let cases: [(&str, fn(&mut proto::Record)); 19] = [
+    type Change = fn(&mut proto::Record);
+    let cases: [(&str, Change); 19] = [
         (
             "the record's kind has version 2; this build knows versions up to 1",
             |m| m.kind_version = 2,

@@ -403,7 +403,7 @@ fn samples() -> Vec<(&'static str, Record)> {
 }
 
 /// The record of the golden file `name`.
-pub fn sample(name: &str) -> Record {
+pub(super) fn sample(name: &str) -> Record {
     let samples = samples();
     let found = samples.into_iter().find(|(of, _)| *of == name);
     found.expect("a sample of this name").1
