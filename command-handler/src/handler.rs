@@ -186,11 +186,15 @@ impl Handler {
         }
     }
 
-    async fn halt(&mut self) {
+    fn tell_stop(&self) {
         for writer in &self.writers {
             writer.shared.set(Condition::Stopping);
             writer.send(Message::Stop);
         }
+    }
+
+    async fn halt(&mut self) {
+        self.tell_stop();
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
@@ -202,6 +206,13 @@ impl Handler {
         if let Err(error) = joined.await {
             tracing::error!(%error, "the writers' threads could not be waited for");
         }
+    }
+}
+
+impl Drop for Handler {
+    /// Lets the threads end, though nobody waits for them.
+    fn drop(&mut self) {
+        self.tell_stop();
     }
 }
 

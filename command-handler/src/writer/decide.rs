@@ -18,6 +18,10 @@ use super::shown;
 use crate::calendar::Calendar;
 
 /// How a command came out before it is on record.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack while one command is taken"
+)]
 enum Verdict {
     Load,
     Decline(Fault),

@@ -59,6 +59,7 @@ impl Default for Bounds {
 
 /// What waits to be taken, in order.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands")]
 pub(super) enum Waiting<T> {
     Command {
         tag: T,
