@@ -1,5 +1,7 @@
 //! The event log is held to the suite of `ports`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use adapter_embedded::{Embedded, OpenError, Options};

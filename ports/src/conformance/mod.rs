@@ -1,18 +1,21 @@
 //! The conformance suite: what every adapter of a port is held to, one list for all of them.
 //!
 //! An adapter implements the small trait that opens and damages its medium
-//! ([`log::LogUnderTest`]) and
+//! ([`log::LogUnderTest`], [`projection::ViewsUnderTest`]) and
 //! stamps the list with a macro, one test per case:
 //!
-//! ```ignore
+//! ```text
 //! ports::event_log_conformance!(MyLogUnderTest::new());
 //! ```
 //!
 //! Where an adapter lacks a capability, the case prints which, and passes.
 
+pub mod compare;
 pub mod log;
+pub mod projection;
 pub mod samples;
 pub mod snapshot;
+pub mod story;
 
 /// Prints that `case` is left out, since the adapter lacks `capability`.
 pub fn skipped(case: &str, capability: &str) {
@@ -64,6 +67,34 @@ macro_rules! event_log_conformance {
                 a_deposed_writer_stays_deposed_over_commits_of_the_next,
                 a_second_opening_is_refused,
                 a_damaged_entry_is_named,
+            ]
+        );
+    };
+}
+
+/// The cases of read models. The argument makes a fresh
+/// [`ViewsUnderTest`](crate::conformance::projection::ViewsUnderTest).
+#[macro_export]
+macro_rules! read_models_conformance {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            projection,
+            $make,
+            [
+                empty_read_models_know_nothing,
+                every_question_is_answered_as_by_plain_maps,
+                large_steps_are_answered_alike,
+                single_records_are_answered_alike,
+                a_checkpoint_moves_only_from_where_it_is,
+                changes_that_contradict_are_refused_whole,
+                changes_of_another_log_are_refused,
+                a_checkpoint_can_move_without_rows,
+                shards_move_apart_and_at_once,
+                projection_heads_are_those_of_the_ledgers,
+                what_was_applied_survives_reopening,
+                a_rebuild_is_compared_and_switched,
+                a_rebuild_that_differs_says_where,
+                a_rebuild_that_is_given_up_changes_nothing,
             ]
         );
     };

@@ -136,6 +136,9 @@ impl EventLog for MemoryLog {
     }
 
     async fn claim(&self, shard: u32, barrier: Bytes) -> Result<Box<dyn LogWriter>, LogError> {
+        if shard >= self.shard_count() {
+            return Err(LogError::Unusable(format!("there is no shard {shard}")));
+        }
         let (claim, next) = {
             let mut stored = self.stored(shard);
             stored.claims += 1;
@@ -162,6 +165,9 @@ impl LogReader for MemoryLog {
         from: Position,
         bytes_max: usize,
     ) -> Result<Vec<LogEntry>, LogError> {
+        if shard >= self.shard_count() {
+            return Ok(Vec::new());
+        }
         let stored = self.stored(shard);
         let mut bytes = 0;
         let follow = stored.entries.iter().filter(|entry| entry.position >= from);
@@ -197,6 +203,9 @@ struct Writer {
 #[async_trait]
 impl LogWriter for Writer {
     async fn commit(&mut self, batch: Batch) -> CommitOutcome {
+        if batch.record_count == 0 {
+            return CommitOutcome::Aborted("a batch has at least one record".to_owned());
+        }
         // Gives others a turn, as a real medium does.
         tokio::task::yield_now().await;
         let fault = {

@@ -144,6 +144,12 @@ impl Projection for MemoryViews {
                     found: found.copied().map(Box::new),
                 });
             }
+            if let Some(found) = found.filter(|found| found.log_id != to.log_id) {
+                return Err(ProjectionError::Unusable(format!(
+                    "they were made from log {}, and the changes are of log {}",
+                    found.log_id, to.log_id
+                )));
+            }
             let mut after = models.clone();
             after
                 .write(shard, changes)
