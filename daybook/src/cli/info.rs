@@ -6,7 +6,7 @@ use schemas::proto::v1::*;
 use crate::client::failure::{Failure, did_you_mean};
 use crate::client::output::{self, BOLD, CYAN, DIM, Table, cell};
 use crate::client::session::Session;
-use crate::client::{explanation, moment, rpc};
+use crate::client::{moment, rpc};
 
 /// The server itself.
 #[derive(Debug, Subcommand)]
@@ -73,13 +73,15 @@ pub async fn server(session: &Session, command: ServerCommand) -> Result<(), Fai
 /// There is no such code.
 pub fn explain(code: &str, json: bool) -> Result<(), Failure> {
     let wanted = code.to_uppercase().replace(['-', ' '], "_");
-    let Some(found) = explanation::explain(&wanted) else {
-        let codes = explanation::codes();
+    let Some(found) = schemas::error::explain(&wanted) else {
+        let codes = schemas::error::explanations();
         let failure = Failure::usage(format!("there is no code {wanted}"));
-        return Err(match did_you_mean(&wanted, codes) {
-            Some(near) => failure.hint(format!("did you mean {near}?")),
-            None => failure.hint("all codes stand in docs/errors.md"),
-        });
+        return Err(
+            match did_you_mean(&wanted, codes.iter().map(|known| known.code)) {
+                Some(near) => failure.hint(format!("did you mean {near}?")),
+                None => failure.hint("all codes stand in docs/errors.md"),
+            },
+        );
     };
     if json {
         output::json(&serde_json::json!({
@@ -87,8 +89,9 @@ pub fn explain(code: &str, json: bool) -> Result<(), Failure> {
             "grpc": found.grpc,
             "meaning": found.meaning,
             "cause": found.cause,
-            "whatToDo": found.what_to_do,
+            "what_to_do": found.what_to_do,
             "retry": found.retry,
+            "figures": found.figures,
         }));
         return Ok(());
     }
@@ -105,6 +108,7 @@ pub fn explain(code: &str, json: bool) -> Result<(), Failure> {
         ("cause", found.cause.to_string()),
         ("what to do", found.what_to_do.to_string()),
         ("repeat it", retry.to_owned()),
+        ("figures", found.figures.join(", ")),
     ]);
     Ok(())
 }

@@ -13,6 +13,9 @@ mod receipt;
 mod transaction;
 mod transaction_view;
 
+pub use account::TypeArg;
+pub use options::strong;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -120,6 +123,8 @@ enum Command {
         #[command(subcommand)]
         command: info::ServerCommand,
     },
+    /// Import transactions or accounts from CSV files of any size.
+    Import(Box<crate::import::ImportArgs>),
     /// Load a server, report what it did and what that cost, and prove that nothing was lost.
     Bench(Box<crate::bench::BenchArgs>),
     /// What a code means, and what to do.
@@ -174,6 +179,7 @@ impl Command {
             | Self::Server { client, .. } => client.json,
             Self::Explain { json, .. } => *json,
             Self::Bench(args) => args.json,
+            Self::Import(args) => args.client.json,
             Self::Completions { .. } => false,
         }
     }
@@ -236,6 +242,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         }
         Command::Audit { client, command } => audit::run(&Session::new(client), command).await,
         Command::Log { client, args } => audit::log(&Session::new(client), args).await,
+        Command::Import(args) => crate::import::run(*args).await,
         Command::Server { client, command } => info::server(&Session::new(client), command).await,
         Command::Explain { .. } | Command::Completions { .. } | Command::Bench(_) => {
             unreachable!("run has answered these")

@@ -232,10 +232,15 @@ impl FreshArgs {
 
     /// As the API takes it; strong when not given, so that what was just written is seen.
     pub fn or_strong(&self) -> Option<Consistency> {
-        self.wire().or(Some(Consistency {
-            consistency: Some(consistency::Consistency::Strong(true)),
-        }))
+        self.wire().or_else(strong)
     }
+}
+
+/// With everything that was acknowledged.
+pub fn strong() -> Option<Consistency> {
+    Some(Consistency {
+        consistency: Some(consistency::Consistency::Strong(true)),
+    })
 }
 
 /// How many rows are listed.

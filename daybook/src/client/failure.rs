@@ -162,7 +162,7 @@ impl Failure {
         for (name, value) in &self.figures {
             let _ = write!(text, "\n  {dim}{name:width$}{dim:#}  {value}");
         }
-        if let Some(explanation) = super::explanation::explain(&self.code) {
+        if let Some(explanation) = schemas::error::explain(&self.code) {
             let _ = write!(text, "\n  {dim}way out{dim:#}  {}", explanation.what_to_do);
             let _ = write!(
                 text,

@@ -1,6 +1,5 @@
 //! The client that all commands against a running server share.
 
-pub mod explanation;
 pub mod failure;
 pub mod iso4217;
 pub mod moment;

@@ -1,12 +1,11 @@
 //! Every method of the API by name and type, so that one place makes the calls, repeats them,
 //! shows them as grpcurl calls and prints them as JSON.
 
-use std::marker::PhantomData;
-use std::sync::LazyLock;
-
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
+use schemas::api::json::pool;
 use schemas::proto::v1::*;
+use std::marker::PhantomData;
 
 /// One method: its name, and the types of its request and reply.
 pub struct Rpc<Q, A> {
@@ -39,7 +38,8 @@ impl<Q, A> Rpc<Q, A> {
     }
 
     fn descriptor(&self) -> MethodDescriptor {
-        POOL.get_service_by_name(&format!("daybook.v1.{}", self.service))
+        pool()
+            .get_service_by_name(&format!("daybook.v1.{}", self.service))
             .and_then(|service| service.methods().find(|m| m.name() == self.method))
             .expect("each method below is in the descriptors: checked by a test")
     }
@@ -67,26 +67,12 @@ fn to_json(
     dynamic
         .serialize_with_options(
             serde_json::value::Serializer,
-            &SerializeOptions::new().skip_default_fields(skip_defaults),
+            &SerializeOptions::new()
+                .use_proto_field_name(true)
+                .skip_default_fields(skip_defaults),
         )
         .unwrap_or_else(|error| serde_json::json!({ "unprintable": error.to_string() }))
 }
-
-/// The descriptors of the API, and of the error details inside of replies.
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let mut pool = DescriptorPool::decode(schemas::FILE_DESCRIPTOR_SET)
-        .expect("the build wrote the descriptors");
-    let details = prost_types::FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        .expect("tonic-types ships its descriptors");
-    let missing: Vec<_> = details
-        .file
-        .into_iter()
-        .filter(|file| pool.get_file_by_name(file.name()).is_none())
-        .collect();
-    // Without them error details print as bytes, which is no reason to stop.
-    let _ = pool.add_file_descriptor_protos(missing);
-    pool
-});
 
 macro_rules! rpcs {
     ($($service:ident { $($name:ident = $method:ident($request:ident) -> $reply:ident;)* })*) => {
@@ -169,7 +155,7 @@ mod tests {
     #[test]
     fn every_method_is_in_the_descriptors_with_these_types() {
         for (service, method, request, reply) in ALL {
-            let found = POOL
+            let found = pool()
                 .get_service_by_name(&format!("daybook.v1.{service}"))
                 .unwrap_or_else(|| panic!("no service {service}"))
                 .methods()
@@ -200,6 +186,6 @@ mod tests {
         };
         let json = GET_BALANCE.reply_json(&balance);
         assert_eq!(json["balance"]["version"], "3");
-        assert_eq!(json["balance"]["accountNumber"], 0);
+        assert_eq!(json["balance"]["account_number"], 0);
     }
 }
