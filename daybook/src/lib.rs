@@ -7,3 +7,5 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod import;
+pub mod serve;
+pub mod upkeep;

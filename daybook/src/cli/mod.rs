@@ -57,6 +57,8 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve a ledger from a folder.
+    Serve(Box<crate::serve::config::ServeArgs>),
     /// Ledgers: create, get, list, update, close and reopen the books.
     #[command(visible_alias = "ledgers")]
     Ledger {
@@ -125,6 +127,15 @@ enum Command {
     },
     /// Import transactions or accounts from CSV files of any size.
     Import(Box<crate::import::ImportArgs>),
+    /// Make the read models again from the log, beside the live ones; compare, and switch.
+    Replay(crate::upkeep::ReplayArgs),
+    /// Snapshots: create, list, restore to a new folder.
+    Snapshot {
+        #[command(subcommand)]
+        command: crate::upkeep::SnapshotCommand,
+    },
+    /// Check everything against everything; names the first damaged record.
+    Verify(crate::upkeep::VerifyArgs),
     /// Load a server, report what it did and what that cost, and prove that nothing was lost.
     Bench(Box<crate::bench::BenchArgs>),
     /// What a code means, and what to do.
@@ -180,7 +191,10 @@ impl Command {
             Self::Explain { json, .. } => *json,
             Self::Bench(args) => args.json,
             Self::Import(args) => args.client.json,
-            Self::Completions { .. } => false,
+            Self::Replay(args) => args.json(),
+            Self::Snapshot { command } => command.json(),
+            Self::Verify(args) => args.json(),
+            Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
 }
@@ -193,6 +207,10 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Bench(args) => bench(&args),
+        Command::Serve(args) => crate::serve::run(&args),
+        Command::Replay(args) => crate::upkeep::replay(args),
+        Command::Snapshot { command } => crate::upkeep::snapshot(command),
+        Command::Verify(args) => crate::upkeep::verify(args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -244,9 +262,13 @@ async fn call(command: Command) -> Result<(), Failure> {
         Command::Log { client, args } => audit::log(&Session::new(client), args).await,
         Command::Import(args) => crate::import::run(*args).await,
         Command::Server { client, command } => info::server(&Session::new(client), command).await,
-        Command::Explain { .. } | Command::Completions { .. } | Command::Bench(_) => {
-            unreachable!("run has answered these")
-        }
+        Command::Explain { .. }
+        | Command::Completions { .. }
+        | Command::Bench(_)
+        | Command::Serve(_)
+        | Command::Replay(_)
+        | Command::Snapshot { .. }
+        | Command::Verify(_) => unreachable!("run has answered these"),
     }
 }
 

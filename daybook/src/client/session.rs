@@ -70,6 +70,20 @@ pub struct ClientArgs {
     pub timeout: Duration,
 }
 
+impl ClientArgs {
+    /// The defaults, for this server and ledger.
+    pub fn of(server: &str, ledger: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            ledger: ledger.to_owned(),
+            json: false,
+            show_rpc: false,
+            retry_for: Duration::from_secs(20),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
 /// A client.
 pub struct Session {
     /// How it was asked to be.
@@ -84,18 +98,6 @@ impl Session {
             args,
             channel: OnceCell::new(),
         }
-    }
-
-    /// A client of `server`, for the engine's own tools.
-    pub fn of(server: &str, ledger: &str) -> Self {
-        Self::new(ClientArgs {
-            server: server.to_owned(),
-            ledger: ledger.to_owned(),
-            json: false,
-            show_rpc: false,
-            retry_for: Duration::from_secs(20),
-            timeout: Duration::from_secs(30),
-        })
     }
 
     /// The ledger of this session.

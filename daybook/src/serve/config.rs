@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named_by_file_line_and_field() {
         let failure = load("shards = 1\nlisen = '127.0.0.1:1'\n").unwrap_err();
-        assert!(failure.message.contains("daybook.toml, line 2, lisen"), "{failure}");
+        assert!(
+            failure.message.contains("daybook.toml, line 2, lisen"),
+            "{failure}"
+        );
         assert_eq!(failure.hints, ["did you mean listen?"]);
         let failure = load("shards = 'two'\n").unwrap_err();
         assert!(failure.message.contains("line 1, shards"), "{failure}");
