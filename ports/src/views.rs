@@ -168,6 +168,35 @@ pub trait Views: Send + Sync + 'static {
         most: usize,
     ) -> Result<Vec<Account>, ProjectionError>;
 
+    /// The last account of the ledger: numbers are dense, from 1.
+    async fn last_account(
+        &self,
+        ledger: &LedgerName,
+    ) -> Result<Option<AccountNumber>, ProjectionError> {
+        let is_there = |number: u32| async move {
+            let asked = [AccountNumber(number)];
+            let found = self.accounts_by_number(ledger, &asked).await?;
+            Ok::<bool, ProjectionError>(found.first().is_some_and(Option::is_some))
+        };
+        let mut beyond = 1;
+        while is_there(beyond).await? {
+            match beyond.checked_mul(2) {
+                Some(next) => beyond = next,
+                None => break,
+            }
+        }
+        let mut last = beyond / 2;
+        while beyond - last > 1 {
+            let middle = last + (beyond - last) / 2;
+            if is_there(middle).await? {
+                last = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        Ok((last > 0).then_some(AccountNumber(last)))
+    }
+
     /// The transaction of this id.
     async fn transaction(
         &self,

@@ -41,12 +41,17 @@ pub enum Fault {
         ledger: LedgerName,
     },
     /// No such account, as a query found.
-    #[error("account {account} was never opened in ledger {ledger}")]
+    #[error(
+        "account {account} was never opened in ledger {ledger}{}",
+        .did_you_mean.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+    )]
     AccountNotFound {
         /// The ledger.
         ledger: LedgerName,
         /// As the caller named it.
         account: String,
+        /// A name near to it.
+        did_you_mean: Option<String>,
     },
     /// No such transaction, as a query found.
     #[error("transaction {transaction} is not in ledger {ledger}")]
@@ -266,8 +271,17 @@ impl Fault {
                 ("ahead_seconds", (ahead_micros / 1_000_000).to_string()),
             ],
             Self::LedgerNotFound { ledger } => vec![("ledger", ledger.to_string())],
-            Self::AccountNotFound { ledger, account } => {
-                vec![("ledger", ledger.to_string()), ("account", account.clone())]
+            Self::AccountNotFound {
+                ledger,
+                account,
+                did_you_mean,
+            } => {
+                let near = did_you_mean.iter();
+                let near = near.map(|name| ("did_you_mean", name.clone()));
+                let mut figures =
+                    vec![("ledger", ledger.to_string()), ("account", account.clone())];
+                figures.extend(near);
+                figures
             }
             Self::TransactionNotFound {
                 ledger,

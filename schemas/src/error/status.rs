@@ -102,20 +102,23 @@ fn fault_status(fault: &Fault) -> tonic_types::Status {
     let figures = fault.figures().into_iter();
     let figures = figures.map(|(name, value)| (name.to_owned(), value));
     let mut details = vec![error_info(fault.code(), figures)];
-    if let Fault::InvalidArgument(malformed) = fault {
-        let violations = malformed.violations.iter();
-        details.push(detail(
-            "BadRequest",
-            &BadRequest {
-                field_violations: violations
-                    .map(|violation| FieldViolation {
-                        field: violation.field.clone(),
-                        description: violation.description.clone(),
-                        ..FieldViolation::default()
-                    })
-                    .collect(),
-            },
-        ));
+    let violation = |field: &str, description: &str| FieldViolation {
+        field: field.to_owned(),
+        description: description.to_owned(),
+        ..FieldViolation::default()
+    };
+    let field_violations = match fault {
+        Fault::InvalidArgument(malformed) => {
+            let violations = malformed.violations.iter();
+            violations
+                .map(|v| violation(&v.field, &v.description))
+                .collect()
+        }
+        Fault::PageTokenInvalid { why } => vec![violation("page_token", why)],
+        _ => Vec::new(),
+    };
+    if !field_violations.is_empty() {
+        details.push(detail("BadRequest", &BadRequest { field_violations }));
     }
     if let Some(millis) = fault.retry_after_millis() {
         details.push(detail(

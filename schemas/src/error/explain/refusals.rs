@@ -25,7 +25,7 @@ pub(super) const ROWS: &[RefusalRow] = &[
         "A ledger of this name was created before, by another key.",
         "Use it, or choose another name. A repeat of your own creation needs its own key.",
     ]),
-    row("ACCOUNT_NOT_FOUND", &["account", "posting", "ledger"], [
+    row("ACCOUNT_NOT_FOUND", &["account", "posting", "ledger", "did_you_mean"], [
         "The name is mistyped (names are case-sensitive), or the account was not opened yet. Accounts never open by themselves.",
         "Open the account first; to open and post in one step, use an atomic batch. Then send the command again under a new key.",
     ]),

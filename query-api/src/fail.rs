@@ -1,0 +1,51 @@
+//! Errors of ports as faults.
+
+use ledger_core::name::LedgerName;
+use ports::log::LogError;
+use ports::projection::ProjectionError;
+use ports::strong::StrongError;
+use schemas::api::Malformed;
+use schemas::error::Fault;
+
+/// The read models failed.
+pub(crate) fn views(error: ProjectionError) -> Fault {
+    match error {
+        ProjectionError::Unavailable(why) => Fault::Unavailable { why },
+        ProjectionError::Unusable(why) => Fault::ReadModelsUnusable { why },
+        error @ ProjectionError::CheckpointMoved { .. } => Fault::internal(error.to_string()),
+    }
+}
+
+/// The log failed.
+pub(crate) fn log(error: LogError) -> Fault {
+    match error {
+        LogError::Unavailable(why) | LogError::Locked(why) => Fault::Unavailable { why },
+        error @ LogError::Damaged { .. } => Fault::LogDamaged {
+            why: error.to_string(),
+        },
+        LogError::Unusable(why) => Fault::internal(why),
+    }
+}
+
+/// The writer did not answer.
+pub(crate) fn strong(error: StrongError) -> Fault {
+    match error {
+        StrongError::LedgerNotFound(ledger) => Fault::LedgerNotFound { ledger },
+        error @ StrongError::Unavailable { .. } => Fault::unavailable(error.to_string()),
+        StrongError::Overloaded(shard) => Fault::Overloaded {
+            what: format!("the queue of shard {shard}"),
+        },
+    }
+}
+
+/// One field is malformed.
+pub(crate) fn field(path: &str, why: impl std::fmt::Display) -> Fault {
+    Malformed::new(path, why).into()
+}
+
+/// A sum is beyond what can be said exactly; it is never said wrongly.
+pub(crate) fn sum_too_large(ledger: &LedgerName) -> Fault {
+    Fault::internal(format!(
+        "a sum over the accounts of ledger {ledger} is beyond 128 bits"
+    ))
+}
