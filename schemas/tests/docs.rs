@@ -130,6 +130,7 @@ fn faults() -> Vec<Fault> {
         Fault::AccountNotFound {
             ledger: ledger(),
             account: "a".to_owned(),
+            did_you_mean: Some("customers:1".to_owned()),
         },
         Fault::TransactionNotFound {
             ledger: ledger(),
