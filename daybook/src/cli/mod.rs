@@ -125,6 +125,8 @@ enum Command {
         #[command(subcommand)]
         command: info::ServerCommand,
     },
+    /// The whole story in a minute, with a server of its own.
+    Demo(crate::demo::DemoArgs),
     /// Import transactions or accounts from CSV files of any size.
     Import(Box<crate::import::ImportArgs>),
     /// Make the read models again from the log, beside the live ones; compare, and switch.
@@ -194,7 +196,7 @@ impl Command {
             Self::Replay(args) => args.json(),
             Self::Snapshot { command } => command.json(),
             Self::Verify(args) => args.json(),
-            Self::Serve(_) | Self::Completions { .. } => false,
+            Self::Demo(_) | Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
 }
@@ -218,6 +220,16 @@ fn run(command: Command) -> Result<(), Failure> {
             runtime.block_on(call(command))
         }
     }
+}
+
+/// Runs a command of the client within this process, as the demo does.
+///
+/// # Errors
+/// As the command.
+pub(crate) async fn execute<'a>(words: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    let cli = Cli::try_parse_from(std::iter::once("daybook").chain(words))
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Box::pin(call(cli.command)).await
 }
 
 fn bench(args: &crate::bench::BenchArgs) -> Result<(), Failure> {
@@ -260,6 +272,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         }
         Command::Audit { client, command } => audit::run(&Session::new(client), command).await,
         Command::Log { client, args } => audit::log(&Session::new(client), args).await,
+        Command::Demo(args) => crate::demo::run(args).await,
         Command::Import(args) => crate::import::run(*args).await,
         Command::Server { client, command } => info::server(&Session::new(client), command).await,
         Command::Explain { .. }

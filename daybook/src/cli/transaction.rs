@@ -393,7 +393,17 @@ async fn changed<Q: prost::Message + Clone + 'static>(
         true => &receipt.transaction_id,
         false => &transaction.id,
     };
-    receipt::headline(what, &format!("transaction {id}"), &receipt);
+    // A capture and a reversal are transactions of their own, and the id is theirs.
+    let (what, object) = match (
+        what,
+        transaction.capture_of.is_empty(),
+        transaction.reversal_of.is_empty(),
+    ) {
+        ("captured", false, _) => ("posted", "capture"),
+        ("reversed", _, false) => ("posted", "reversal"),
+        (what, _, _) => (what, "transaction"),
+    };
+    receipt::headline(what, &format!("{object} {id}"), &receipt);
     view::postings(&transaction);
     if receipt.ledger_sequence == 0 {
         receipt::before_and_after(before, &receipt.balances);

@@ -38,30 +38,40 @@ fn kind(transaction: &Transaction) -> &'static str {
 
 /// The postings of a transaction.
 pub fn postings(transaction: &Transaction) {
-    let mut table = Table::new(&["debit", "credit", ">amount", ">minor units", "done"]);
-    for posting in &transaction.postings {
-        let part = |what: &str, minor: &str| match minor {
-            "" | "0" => None,
-            minor => Some(format!("{} {what}", money::human(minor, &posting.asset))),
-        };
-        let done: Vec<_> = [
-            part("captured", &posting.captured),
-            part("reversed", &posting.reversed),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        table.row(vec![
+    let done: Vec<_> = transaction.postings.iter().map(done).collect();
+    let mut heads = vec!["debit", "credit", ">amount", ">minor units"];
+    let with_done = done.iter().any(|text| !text.is_empty());
+    if with_done {
+        heads.push("of which");
+    }
+    let mut table = Table::new(&heads);
+    for (posting, done) in transaction.postings.iter().zip(done) {
+        let mut row = vec![
             cell(CYAN, &posting.debit),
             cell(CYAN, &posting.credit),
             money::human(&posting.amount, &posting.asset).into(),
             cell(DIM, &posting.amount),
-            done.join(", ").into(),
-        ]);
+        ];
+        if with_done {
+            row.push(done.into());
+        }
+        table.row(row);
     }
     if !table.is_empty() {
         output::line(table.render());
     }
+}
+
+fn done(posting: &Posting) -> String {
+    [
+        ("captured", &posting.captured),
+        ("reversed", &posting.reversed),
+    ]
+    .into_iter()
+    .filter(|(_, minor)| !matches!(minor.as_str(), "" | "0"))
+    .map(|(what, minor)| format!("{} {what}", money::human(minor, &posting.asset)))
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 /// All of a transaction.

@@ -1,21 +1,26 @@
 //! `daybook serve`.
 
 mod admin;
-mod commands;
 pub mod config;
 mod info;
 mod logging;
 pub mod node;
 pub mod operations;
+mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use schemas::proto::v1::account_service_server::AccountServiceServer;
 use schemas::proto::v1::admin_service_server::AdminServiceServer;
+use schemas::proto::v1::audit_service_server::AuditServiceServer;
 use schemas::proto::v1::command_service_server::CommandServiceServer;
+use schemas::proto::v1::ledger_service_server::LedgerServiceServer;
+use schemas::proto::v1::query_service_server::QueryServiceServer;
 use schemas::proto::v1::server_service_server::ServerServiceServer;
+use schemas::proto::v1::transaction_service_server::TransactionServiceServer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -27,6 +32,7 @@ use crate::client::output::{self, BOLD, CYAN, DIM};
 use crate::client::session::MESSAGE_BYTES_MAX;
 use config::{Config, ServeArgs};
 use node::{Node, NodeHealth};
+use services::Services;
 
 /// How long open calls may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,9 +77,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     };
     let (stop, stopping) = watch::channel(false);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health
-        .set_serving::<CommandServiceServer<commands::Commands>>()
-        .await;
+    health.set_serving::<CommandServiceServer<Services>>().await;
     let addresses = (api.local_addr()?, operations.local_addr()?);
     let serving = [
         tokio::spawn(serve_api(
@@ -96,7 +100,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         std::process::exit(130);
     });
     health
-        .set_not_serving::<CommandServiceServer<commands::Commands>>()
+        .set_not_serving::<CommandServiceServer<Services>>()
         .await;
     let _ = stop.send(true);
     for task in serving {
@@ -158,16 +162,32 @@ fn routes(
         impl tonic_health::pb::health_server::Health,
     >,
 ) -> Result<Routes, Failure> {
+    let services = Services {
+        commands: node.handler.api(),
+        queries: node.queries(),
+    };
     let mut routes = Routes::builder();
     routes
         .add_service(health)
         .add_service(reflection()?)
-        .add_service(ServerServiceServer::new(info::Info::of(node)))
-        .add_service(
-            CommandServiceServer::new(commands::Commands(node.handler.api()))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        .add_service(ServerServiceServer::new(info::Info::of(node)));
+    macro_rules! add {
+        ($($server:ident),*) => {
+            $(routes.add_service(
+                $server::new(services.clone())
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            );)*
+        };
+    }
+    add!(
+        LedgerServiceServer,
+        AccountServiceServer,
+        TransactionServiceServer,
+        CommandServiceServer,
+        QueryServiceServer,
+        AuditServiceServer
+    );
     Ok(routes.routes())
 }
 

@@ -9,6 +9,7 @@ use command_handler::{Condition, Handler, SystemClock};
 use ports::log::LogError;
 use ports::snapshot::SnapshotStore;
 use projector::Projector;
+use query_api::{QueryApi, Sources};
 use tokio::sync::watch;
 
 use super::config::Config;
@@ -136,6 +137,21 @@ impl Node {
             projectors,
             handler,
             started_at: crate::client::moment::now(),
+        })
+    }
+
+    /// What answers reads.
+    pub fn queries(&self) -> QueryApi {
+        let log = self.embedded.log();
+        let projection = self.embedded.projection();
+        QueryApi::new(Sources {
+            views: self.embedded.views(),
+            reader: log.reader(),
+            strong: self.handler.strong(),
+            projected: (0..log.shard_count())
+                .map(|shard| projection.watch(shard))
+                .collect(),
+            log_id: log.log_id(),
         })
     }
 

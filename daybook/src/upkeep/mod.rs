@@ -10,7 +10,7 @@ use shard_state::verify::{ExpectedHead, Options, Report};
 
 pub use replay::{ReplayArgs, run as replay};
 pub use snapshot::{SnapshotCommand, run as snapshot};
-pub use verify::{VerifyArgs, run as verify};
+pub use verify::{VerifyArgs, offline, run as verify, show as show_verdict};
 
 use crate::client::failure::Failure;
 use crate::client::session::{ClientArgs, Session};

@@ -27,18 +27,6 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    /// Of a folder, for the demo.
-    pub fn of_folder(folder: &Path) -> Self {
-        Self {
-            place: PlaceArgs {
-                data: Some(folder.to_owned()),
-                operations: String::new(),
-                json: false,
-            },
-            expect_head: Vec::new(),
-        }
-    }
-
     /// True when the output is for machines.
     pub fn json(&self) -> bool {
         self.place.json
