@@ -9,12 +9,10 @@
 //! settlement accounts, whose order says nothing, are sorted; keys to remove stand once; a time
 //! zone left out is `UTC`. An account by name and the same by number are two requests.
 //!
-//! The hash is BLAKE3 in key derivation mode, whose context names form and version: a later form
-//! takes another context. Existing bytes of a choice never change their meaning.
+//! The hash is keyed BLAKE3, with a key derived from a context that names form and version: a
+//! later form takes another context. Existing bytes of a choice never change their meaning.
 
 use std::sync::LazyLock;
-
-use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
 use crate::account::{
     AccountType, Direction, FreezeScope, Limits, LimitsChange, VelocityLimit, VelocityWindow,
@@ -32,8 +30,8 @@ use crate::text::{Metadata, MetadataChange, Text};
 use crate::time::Timestamp;
 use crate::transaction::{HoldTerms, LimitsMode};
 
-static CONTEXT: LazyLock<ContextKey> =
-    LazyLock::new(|| hash_derive_key_context("daybook 2026 request v1"));
+static KEY: LazyLock<[u8; 32]> =
+    LazyLock::new(|| blake3::derive_key("daybook 2026 request v1", b""));
 
 /// The request hash of `command` to `ledger`.
 pub fn request_hash(ledger: &LedgerName, command: &Command) -> RequestHash {
@@ -49,7 +47,8 @@ const BUFFER: usize = 512;
 
 /// The form as it is written.
 struct Form {
-    hasher: blake3::Hasher,
+    /// Once the form is longer than the buffer.
+    hasher: Option<Box<blake3::Hasher>>,
     buffer: [u8; BUFFER],
     used: usize,
 }
@@ -57,25 +56,32 @@ struct Form {
 impl Form {
     fn new() -> Self {
         Self {
-            hasher: blake3::Hasher::new_from_context_key(&CONTEXT),
+            hasher: None,
             buffer: [0; BUFFER],
             used: 0,
         }
     }
 
-    fn finish(mut self) -> RequestHash {
-        self.hasher.update(&self.buffer[..self.used]);
+    fn finish(self) -> RequestHash {
+        let rest = &self.buffer[..self.used];
+        let whole = match self.hasher {
+            None => blake3::keyed_hash(&KEY, rest),
+            Some(mut hasher) => hasher.update(rest).finalize(),
+        };
         let mut hash = RequestHash::default();
-        hash.copy_from_slice(&self.hasher.finalize().as_bytes()[..16]);
+        hash.copy_from_slice(&whole.as_bytes()[..16]);
         hash
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
         if self.used + bytes.len() > BUFFER {
-            self.hasher.update(&self.buffer[..self.used]);
+            let hasher = self
+                .hasher
+                .get_or_insert_with(|| Box::new(blake3::Hasher::new_keyed(&KEY)));
+            hasher.update(&self.buffer[..self.used]);
             self.used = 0;
             if bytes.len() > BUFFER {
-                self.hasher.update(bytes);
+                hasher.update(bytes);
                 return;
             }
         }

@@ -496,6 +496,9 @@ fn count_flow<B: BooksMut>(books: &mut B, moves: &Moves, at: Moment) {
         let Some((account, velocity)) = books.account_mut(moved.number) else {
             continue;
         };
+        if account.terms.limits.velocity.is_empty() {
+            continue;
+        }
         for (limit, counter) in account.terms.limits.velocity.iter().zip(velocity) {
             let amount = flow(moved.side, limit.direction, moved.debited, moved.credited);
             if !amount.is_zero() {

@@ -7,6 +7,7 @@ mod draft;
 mod evolve;
 pub(crate) mod holds;
 mod image;
+pub(crate) mod index;
 mod memory;
 mod restore;
 pub(crate) mod terms;
@@ -16,11 +17,13 @@ pub(crate) mod view;
 pub use evolve::Inconsistent;
 pub use image::{AccountImage, HoldImage, LedgerImage};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
 use self::holds::{Hold, Holds};
+use self::index::Index;
 use self::memory::Memory;
 use self::velocity::Counter;
 use self::view::{Books, BooksMut};
@@ -59,8 +62,9 @@ pub struct LedgerState {
     accounts: Vec<Account>,
     /// Beside `accounts`: most have no velocity limit.
     velocity: Vec<Vec<Counter>>,
-    /// Looked up only, never walked through.
-    numbers: HashMap<AccountName, AccountNumber, FixedState>,
+    /// Numbers by name, which stands in the account.
+    numbers: Index,
+    hasher: FixedState,
     /// Exponents by asset code, of all accounts.
     exponents: BTreeMap<Box<str>, u8>,
     holds: Holds,
@@ -78,7 +82,8 @@ impl LedgerState {
             closed_through: None,
             accounts: Vec::new(),
             velocity: Vec::new(),
-            numbers: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            numbers: Index::new(),
+            hasher: FixedState::with_seed(hash_seed),
             exponents: BTreeMap::new(),
             holds: Holds::default(),
             memory: Memory::new(hash_seed),
@@ -261,7 +266,13 @@ impl Books for LedgerState {
         self.accounts.len()
     }
     fn number_of(&self, name: &AccountName) -> Option<AccountNumber> {
-        self.numbers.get(name).copied()
+        let is_it = |number| {
+            Books::account(self, AccountNumber(number))
+                .is_some_and(|account| account.terms.name == *name)
+        };
+        self.numbers
+            .find(self.hasher.hash_one(name), is_it)
+            .map(AccountNumber)
     }
     fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get((number.0 as usize).checked_sub(1)?)
@@ -306,7 +317,7 @@ impl BooksMut for LedgerState {
         let asset = account.terms.asset;
         self.exponents.insert(asset.code().into(), asset.exponent());
         self.numbers
-            .insert(account.terms.name.clone(), account.number);
+            .insert(self.hasher.hash_one(&account.terms.name), account.number.0);
         self.accounts.push(account);
         self.velocity.push(velocity);
     }

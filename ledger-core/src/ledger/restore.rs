@@ -104,7 +104,7 @@ impl LedgerState {
         if account.number.0 as usize != self.accounts.len() + 1 {
             return Err(said("is out of order"));
         }
-        if self.numbers.contains_key(&account.terms.name) {
+        if self.number_of(&account.terms.name).is_some() {
             return Err(said("has a name that is taken"));
         }
         let asset = account.terms.asset;

@@ -4,7 +4,6 @@
 //! Invariants: records stand in order of sequence; a key stands for one record; a transaction
 //! stands in one place, with the last record that touched it; open holds are not here.
 
-mod index;
 mod kept;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,12 +11,12 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
-use self::index::{KeyIndex, NUMBER_RESERVED};
 use self::kept::{Kept, Transfer};
 use crate::facts::{Facts, KeyEntry, RequestHash};
 use crate::invalid::Invalid;
 use crate::key::{IdempotencyKey, TransactionId};
 use crate::ledger::KeyLookup;
+use crate::ledger::index::{Index, NUMBER_RESERVED};
 use crate::time::Timestamp;
 use crate::transaction::Transaction;
 
@@ -71,12 +70,14 @@ struct Remembered {
 pub(crate) struct Memory {
     hasher: FixedState,
     chunks: VecDeque<Vec<Remembered>>,
+    /// A chunk that was let go of, for the next need.
+    spare: Vec<Remembered>,
     /// The number of the first record of the first chunk; numbers wrap around.
     first: u32,
     /// How many records of the first chunk are forgotten.
     gone: usize,
     len: usize,
-    index: KeyIndex,
+    index: Index,
     /// Transactions that do not stand in their key's record, with the last sequence.
     kept: HashMap<TransactionId, (Kept, u64), FixedState>,
     /// Which sequences touched those, oldest first. One that was touched again stands here again.
@@ -93,10 +94,11 @@ impl Memory {
         let hasher = FixedState::with_seed(hash_seed);
         Self {
             chunks: VecDeque::new(),
+            spare: Vec::new(),
             first: 0,
             gone: 0,
             len: 0,
-            index: KeyIndex::new(),
+            index: Index::new(),
             kept: HashMap::with_hasher(hasher.clone()),
             hasher,
             queue: VecDeque::new(),
@@ -234,7 +236,9 @@ impl Memory {
 
     fn push(&mut self, key: IdempotencyKey, entry: KeyEntry, transfer: Transfer) {
         if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push_back(Vec::with_capacity(CHUNK));
+            let mut chunk = std::mem::take(&mut self.spare);
+            chunk.reserve_exact(CHUNK);
+            self.chunks.push_back(chunk);
         }
         let mut number = self.first.wrapping_add((self.gone + self.len) as u32);
         if number == NUMBER_RESERVED {
@@ -257,7 +261,7 @@ impl Memory {
     /// Starts numbers from zero again, once in 4 thousand million records.
     fn renumber(&mut self) {
         self.first = 0;
-        self.index = KeyIndex::new();
+        self.index = Index::new();
         let mut number = 0;
         for (place, record) in self.chunks.iter().flatten().enumerate() {
             if place >= self.gone {
@@ -276,7 +280,8 @@ impl Memory {
                 if self.gone < CHUNK {
                     break;
                 }
-                self.chunks.pop_front();
+                self.spare = self.chunks.pop_front().unwrap_or_default();
+                self.spare.clear();
                 self.first = self.first.wrapping_add(CHUNK as u32);
                 self.gone = 0;
                 continue;

@@ -1,22 +1,23 @@
-//! Where in memory a key stands: open addressing over one word a slot, no copy of the key.
+//! Where something stands that has a key: open addressing over one word a slot, no copy of the
+//! key.
 
-/// A hash table from the hash of a key to the number of its record in [`super::Memory`]. A slot
-/// holds 32 bits of the hash and 32 bits of the number, so growing and removing need no key, and
-/// most strangers are told apart without a look at the record.
+/// A hash table from the hash of a key to a number that says where its owner keeps the key: a
+/// record in memory, an account. A slot holds 32 bits of the hash and 32 bits of the number, so growing and removing need no key, and
+/// most strangers are told apart without a look at the key.
 #[derive(Debug, Clone)]
-pub(super) struct KeyIndex {
+pub(crate) struct Index {
     /// `EMPTY`, or the hash in the high half and the number in the low half.
     slots: Vec<u64>,
     len: usize,
 }
 
 const EMPTY: u64 = u64::MAX;
-/// The number that no record may have: with a hash of all ones it would look like `EMPTY`.
-pub(super) const NUMBER_RESERVED: u32 = u32::MAX;
+/// The number that nothing may have: with a hash of all ones it would look like `EMPTY`.
+pub(crate) const NUMBER_RESERVED: u32 = u32::MAX;
 const SLOTS_MIN: usize = 64;
 
-impl KeyIndex {
-    pub(super) fn new() -> Self {
+impl Index {
+    pub(crate) fn new() -> Self {
         Self {
             slots: vec![EMPTY; SLOTS_MIN],
             len: 0,
@@ -28,7 +29,7 @@ impl KeyIndex {
     }
 
     /// The first number under `hash` that `is_it` says yes to.
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = tag_of(hash);
         let mut at = tag as usize & self.mask();
         while self.slots[at] != EMPTY {
@@ -42,7 +43,7 @@ impl KeyIndex {
     }
 
     /// Adds `number` under `hash`; the caller knows that its key is not in yet.
-    pub(super) fn insert(&mut self, hash: u64, number: u32) {
+    pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         debug_assert_ne!(number, NUMBER_RESERVED);
         // At most five eighths full: a miss looks at three or four slots of one cache line.
         if (self.len + 1) * 8 > self.slots.len() * 5 {
@@ -71,7 +72,7 @@ impl KeyIndex {
     }
 
     /// Takes `number` away, which stands under `hash`.
-    pub(super) fn remove(&mut self, hash: u64, number: u32) {
+    pub(crate) fn remove(&mut self, hash: u64, number: u32) {
         let mask = self.mask();
         let sought = u64::from(tag_of(hash)) << 32 | u64::from(number);
         let mut hole = tag_of(hash) as usize & mask;
@@ -116,7 +117,7 @@ mod tests {
         fn it_finds_what_was_put_in_and_nothing_else(
             steps in prop::collection::vec((any::<bool>(), 0u64..40, 0u32..400), 1..600)
         ) {
-            let mut index = KeyIndex::new();
+            let mut index = Index::new();
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             for (add, hash, number) in steps {
                 // Near the end of the table, so that runs of slots wrap around.
