@@ -2,6 +2,7 @@
 //! models would keep it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod model;
 pub mod table;
 
 use std::collections::BTreeMap;
