@@ -9,6 +9,7 @@ pub mod build;
 mod divergence;
 mod memory;
 mod pipeline;
+mod place;
 pub mod recover;
 pub mod restore;
 pub mod snapshot;
@@ -18,5 +19,6 @@ pub mod verify;
 
 pub use divergence::{Divergence, What};
 pub use memory::{KEPT_RECORDS, REMEMBERED_MAX};
+pub use place::{Head, LastRecord, Next, key_entry};
 pub use source::Source;
-pub use state::{Head, LastRecord, Next, ShardState, key_entry};
+pub use state::ShardState;

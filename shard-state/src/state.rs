@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ledger_core::facts::KeyEntry;
 use ledger_core::ledger::LedgerState;
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
@@ -11,48 +10,7 @@ use ports::routing::shard_of;
 use schemas::record::{LogId, LogStarted, Payload, Record, RecordHash, SealedRecord};
 
 use crate::divergence::{Divergence, What};
-
-/// The last record of a ledger's chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Its ledger sequence.
-    pub ledger_sequence: u64,
-    /// Its hash.
-    pub hash: RecordHash,
-    /// Its time.
-    pub recorded_at: Timestamp,
-}
-
-/// The last record of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastRecord {
-    /// Its sequence.
-    pub sequence: u64,
-    /// Its hash.
-    pub hash: RecordHash,
-    /// Its time.
-    pub recorded_at: Timestamp,
-}
-
-/// Where the next record of a ledger goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Next {
-    /// Its sequence.
-    pub sequence: u64,
-    /// Its ledger sequence.
-    pub ledger_sequence: u64,
-    /// Hash of the ledger's record before it.
-    pub previous_hash: Option<RecordHash>,
-}
-
-/// What a record's key stands for in memory: the same for the writer that decided it and for
-/// every replay. The engine's own keys (expiries) have no request; users cannot say them.
-pub fn key_entry(record: &Record) -> KeyEntry {
-    KeyEntry {
-        request_hash: record.request_hash.unwrap_or_default(),
-        sequence: record.sequence,
-    }
-}
+use crate::place::{Head, LastRecord, Next, key_entry};
 
 /// A chain of records: a ledger's, or the engine's own, which has no ledger.
 #[derive(Debug, Clone)]
@@ -398,6 +356,22 @@ impl ShardState {
             hash,
             recorded_at,
         });
+    }
+
+    /// Lets time, epoch and log be those of `record`: only for `verify`, which finds out later
+    /// which record was changed. False where they are already.
+    pub(crate) fn fall_to(&mut self, record: &Record) -> bool {
+        let Some(last) = &mut self.last else {
+            return false;
+        };
+        let at = record.moment.recorded_at;
+        let fell = record.epoch < self.epoch
+            || at < last.recorded_at
+            || self.current != Some(record.log_id);
+        self.current = Some(record.log_id);
+        self.epoch = self.epoch.min(record.epoch);
+        last.recorded_at = last.recorded_at.min(at);
+        fell
     }
 
     /// True for a ledger that [`Self::step_over`] gave up.

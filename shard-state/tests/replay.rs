@@ -1,5 +1,7 @@
 //! Replay, snapshots and restore against logs that real ledgers decided.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;
@@ -73,7 +75,7 @@ fn cut(log: &MemoryLog, sequence: u64) -> MemoryLog {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn replay_equals_the_state_that_decided(seed: u64, batch in 1_u64..20) {

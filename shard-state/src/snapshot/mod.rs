@@ -14,7 +14,8 @@ use prost::Message as _;
 use schemas::proto::snapshot::v1 as proto;
 use schemas::record::{LogId, RecordError, RecordHash};
 
-use crate::state::{Chain, Head, LastRecord, ShardState};
+use crate::place::{Head, LastRecord};
+use crate::state::{Chain, ShardState};
 
 /// The form of snapshots that this build writes and reads.
 pub const FORMAT: u32 = 1;

@@ -10,6 +10,7 @@
 //! show of it).
 
 mod books;
+mod falls;
 mod models;
 mod report;
 mod snapshots;
@@ -121,7 +122,7 @@ impl Run<'_> {
             None => None,
         };
         // After the read models: every row is of a record before this end.
-        let end = *self.source.reader.watch(shard).borrow();
+        let mut end = *self.source.reader.watch(shard).borrow();
         let last = end.saturating_sub(1);
         let log_id = self.source.log_id;
         if let Some(models) = &models {
@@ -139,6 +140,7 @@ impl Run<'_> {
             self.options.hash_seed,
         ));
         let mut from = Position(0);
+        let mut extended = false;
         'log: loop {
             let reader = Arc::clone(&self.source.reader);
             let mut stretches = pipeline::start(reader, shard, from, End::Before(end));
@@ -164,7 +166,7 @@ impl Run<'_> {
                 progress(Progress {
                     shard,
                     sequence: done,
-                    end: last,
+                    end: end.saturating_sub(1),
                 });
                 if let Some(position) = damaged {
                     from = Position(position.0 + 1);
@@ -172,9 +174,15 @@ impl Run<'_> {
                 }
                 tokio::task::yield_now().await;
             }
-            break;
+            // Transactions are read up to the checkpoint while the walk goes on: what they show
+            // may be later than the first end.
+            let now = *self.source.reader.watch(shard).borrow();
+            if models.is_none() || extended || now == end {
+                break;
+            }
+            (end, extended) = (now, true);
         }
-        self.finish(walk, models, expected, last);
+        self.finish(walk, models, expected, end.saturating_sub(1));
         Ok(())
     }
 

@@ -21,7 +21,8 @@ use super::books::said;
 use super::report::{About, Finding, Report};
 use super::transactions::{Touched, Transactions};
 use super::walk::Walk;
-use crate::state::{Head, ShardState};
+use crate::place::Head;
+use crate::state::ShardState;
 
 /// Rows that are asked for at once.
 const PAGE: usize = 1_000;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ledger_core::name::LedgerName;
 use schemas::record::RecordHash;
 
-use crate::state::Head;
+use crate::place::Head;
 
 /// Findings that are written out; more are counted.
 pub const FINDINGS_MAX: usize = 200;

@@ -5,26 +5,19 @@
 //! store says that an entry is not as it was written, that entry's records are suspects until
 //! the next record of their ledger carries their hash.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ledger_core::name::LedgerName;
 use ports::log::Position;
-use schemas::record::{Payload, RecordError, RecordHash, SealedRecord};
+use schemas::record::{Payload, Record, RecordError, RecordHash, SealedRecord};
 
 use super::books::Books;
+use super::falls::{Falls, Place};
 use super::report::{About, Finding, Report};
 use super::transactions::Touched;
 use crate::divergence::{Divergence, What};
 use crate::pipeline::{Body, Decoded, Undecodable};
 use crate::state::{ShardState, Skipped};
-
-/// A record's place.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    sequence: u64,
-    ledger_sequence: u64,
-    suspect: bool,
-}
 
 /// What is known of a chain beyond the state's head.
 #[derive(Debug, Default)]
@@ -51,6 +44,9 @@ pub(super) struct Walk {
     pub(super) books: HashMap<LedgerName, Books>,
     watches: HashMap<LedgerName, Watch>,
     suspects: Vec<Suspect>,
+    falls: Falls,
+    /// Sequences of records that were named in findings.
+    named: BTreeSet<u64>,
     /// Findings about records that could not be read, whose ledger is not known yet.
     lost: Vec<Finding>,
     /// An entry before could not be read at all: the gap behind it is explained.
@@ -75,6 +71,8 @@ impl Walk {
             books: HashMap::new(),
             watches: HashMap::new(),
             suspects: Vec::new(),
+            falls: Falls::default(),
+            named: BTreeSet::new(),
             lost: Vec::new(),
             gap_explained: false,
         }
@@ -190,7 +188,22 @@ impl Walk {
         let ledger = &record.record.ledger;
         let suspect = self.is_suspect(sequence);
         let given_up = self.state.is_given_up(ledger);
-        let applied = self.state.apply(record);
+        let here = Place {
+            sequence,
+            ledger_sequence: record.record.ledger_sequence,
+            suspect,
+        };
+        let mut applied = self.state.apply(record);
+        if let Err(divergence) = &applied
+            && let What::RecordedAt { .. } | What::Epoch { .. } | What::LogId { .. } =
+                divergence.what
+            && self.state.fall_to(&record.record)
+        {
+            self.falls
+                .note(&record.record, here, divergence.what.to_string());
+            applied = self.state.apply(record);
+        }
+        self.falls.pass(&record.record, here);
         let step = match &applied {
             Ok(()) => {
                 self.fits(ledger, report);
@@ -201,16 +214,12 @@ impl Walk {
                 }
             }
             Err(divergence) => {
-                self.diverged(sequence, record, divergence, suspect, report);
+                self.diverged(here, record, divergence, report);
                 Step::Damaged
             }
         };
         let watch = self.watches.entry(ledger.clone()).or_default();
-        watch.last = Some(Place {
-            sequence,
-            ledger_sequence: record.record.ledger_sequence,
-            suspect,
-        });
+        watch.last = Some(here);
         watch.blamed = applied.is_err() && watch.doubt.is_none();
         if step == Step::Applied {
             self.book(record, report)
@@ -289,18 +298,12 @@ impl Walk {
 
     fn diverged(
         &mut self,
-        sequence: u64,
+        here: Place,
         record: &SealedRecord,
         divergence: &Divergence,
-        suspect: bool,
         report: &mut Report,
     ) {
         let ledger = &record.record.ledger;
-        let here = Place {
-            sequence,
-            ledger_sequence: record.record.ledger_sequence,
-            suspect,
-        };
         let what = &divergence.what;
         let expected = self.state.next(ledger).ledger_sequence;
         let mut skipped = self.skipped(record);
@@ -309,10 +312,8 @@ impl Walk {
                 self.broken_link(ledger, here, what, report);
             }
             What::LedgerSequence { .. } if record.record.ledger_sequence > expected => {
-                if !suspect {
-                    skipped.ledger_sequence = record.record.ledger_sequence;
-                }
-                self.ledger_gap(ledger, here, expected, report);
+                skipped.ledger_sequence = record.record.ledger_sequence;
+                self.ledger_gap(&record.record, here, expected, report);
             }
             _ => {
                 if matches!(what, What::LedgerSequence { .. }) {
@@ -321,7 +322,8 @@ impl Walk {
                 self.blame(ledger, here, code_of(what), what.to_string(), report);
             }
         }
-        self.state.step_over(sequence, record.hash, Some(skipped));
+        self.state
+            .step_over(here.sequence, record.hash, Some(skipped));
     }
 
     /// The record does not carry the hash of the one before it.
@@ -338,13 +340,14 @@ impl Walk {
             Some(last) if last.suspect && !here.suspect => {
                 self.blame(ledger, last, "CHAIN_BROKEN", what_changed(), report);
             }
-            Some(last) if !here.suspect => watch.doubt = Some((last, here)),
+            Some(last) if last.suspect == here.suspect => watch.doubt = Some((last, here)),
             _ => self.blame(ledger, here, "CHAIN_BROKEN", what.to_string(), report),
         }
     }
 
     /// Records of the ledger are missing before this one; perhaps those that could not be read.
-    fn ledger_gap(&mut self, ledger: &LedgerName, here: Place, expected: u64, report: &mut Report) {
+    fn ledger_gap(&mut self, record: &Record, here: Place, expected: u64, report: &mut Report) {
+        let ledger = &record.ledger;
         let missing = here.ledger_sequence - expected;
         if !self.lost.is_empty() {
             let explained = usize::try_from(missing).unwrap_or(usize::MAX);
@@ -356,11 +359,34 @@ impl Walk {
             }
             return;
         }
+        if let Some((other, place)) = self.renamed(record, here, expected) {
+            let message = format!("it seems to be the first record of ledger {ledger}");
+            self.blame(&other, place, "LOG_DAMAGED", message, report);
+            return;
+        }
         let message = format!(
             "its ledger sequence is {}, and {expected} should follow: {missing} records of the ledger are missing before it",
             here.ledger_sequence
         );
         self.blame(ledger, here, "SEQUENCE_GAP", message, report);
+    }
+
+    /// A record of a damaged entry that says another ledger's name, where it is the first: its
+    /// own lacks it, and the other seems to have begun.
+    fn renamed(&self, record: &Record, here: Place, expected: u64) -> Option<(LedgerName, Place)> {
+        // Where this one follows the other, it is this one that says a wrong name.
+        let follows = |name: &LedgerName| {
+            let head = self.state.head(name).map(|head| head.hash);
+            head == record.previous_hash
+        };
+        let others = self.watches.iter();
+        let others = others.filter(|(name, _)| **name != record.ledger && !follows(name));
+        let alone = others.filter_map(|(name, watch)| Some((name, watch.last?)));
+        alone
+            .filter(|(_, last)| last.suspect && last.ledger_sequence == 1 && expected == 1)
+            .filter(|(_, last)| last.sequence < here.sequence)
+            .max_by_key(|(_, last)| last.sequence)
+            .map(|(name, last)| (name.clone(), last))
     }
 
     fn blame(
@@ -398,6 +424,7 @@ impl Walk {
 
     /// A record of a damaged entry was named: the entry has its finding.
     fn settle(&mut self, sequence: u64) {
+        self.named.insert(sequence);
         self.suspects
             .retain(|entry| !(entry.first_sequence..entry.next_sequence).contains(&sequence));
     }
@@ -431,6 +458,14 @@ impl Walk {
                 );
                 self.blame(ledger, *before, "CHAIN_BROKEN", message, report);
             }
+        }
+        let proven = |ledger: &LedgerName, sequence: u64| {
+            // Named it would be, had its ledger's next record not carried its hash.
+            let last = self.watches.get(ledger).and_then(|watch| watch.last);
+            last.is_none_or(|last| last.sequence != sequence)
+        };
+        for (ledger, place, what) in self.falls.unexplained(&self.named, proven) {
+            self.blame(&ledger, place, "LOG_DAMAGED", what, report);
         }
         for entry in std::mem::take(&mut self.suspects) {
             // Every other record of the entry is proven by its ledger's next one.

@@ -1,5 +1,5 @@
 //! A small writer that fills a log in memory with what real ledgers decide.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::sync::Arc;
 
@@ -23,10 +23,12 @@ use ports::log::{Batch, CommitOutcome, EventLog, LogReader, LogWriter};
 use ports::memory::{MemoryLog, MemoryViews};
 use ports::projection::{Changes, Checkpoint, HeadRow, Projection, ProjectionError};
 use ports::snapshot::SnapshotStore;
+use ports::views::Views;
 use schemas::record::{
     Barrier, LogId, LogStarted, Origin, Payload, Record, WriterClaimed, encode_into, frame,
 };
 use shard_state::recover::{self, Options};
+use shard_state::verify::{self, Report, verify};
 use shard_state::{ShardState, Source, key_entry};
 use tokio::sync::watch;
 
@@ -486,4 +488,18 @@ pub async fn projected(
         .unwrap();
     projector.stop().await;
     views
+}
+
+/// Verifies `log` and the read models.
+pub async fn check(log: &MemoryLog, views: Option<MemoryViews>) -> Report {
+    let views = views.map(|views| Arc::new(views) as Arc<dyn Views>);
+    verify(
+        &source(log),
+        None,
+        views,
+        &verify::Options::default(),
+        |_| {},
+    )
+    .await
+    .unwrap()
 }
