@@ -11,7 +11,7 @@ use super::convert::{Enclosing, to_core};
 use super::error::{Of, exactly};
 use super::{
     KIND_VERSION, LogId, LogStarted, Origin, Parent, Payload, Record, RecordError, RecordHash,
-    SealedRecord, WriterClaimed,
+    SealedRecord, WriterClaimed, fast,
 };
 use crate::proto::record::v1 as proto;
 
@@ -21,22 +21,27 @@ use crate::proto::record::v1 as proto;
 /// # Errors
 /// [`RecordError`] says what is damaged or unknown. Never panics, whatever the bytes.
 pub fn decode(bytes: Bytes) -> Result<SealedRecord, RecordError> {
-    let hash = super::hash(&bytes);
-    let message = proto::Record::decode(bytes.clone())?;
-    let record = match message.kind_version {
-        KIND_VERSION => version_1(message)?,
-        found => {
-            return Err(RecordError::UnknownVersion {
-                found,
-                newest: KIND_VERSION,
-            });
-        }
+    let record = match fast::decode(&bytes) {
+        Some(record) => record,
+        None => any(bytes.clone())?,
     };
     Ok(SealedRecord {
+        hash: super::hash(&bytes),
         record,
         bytes,
-        hash,
     })
+}
+
+/// Any record, by the generated code.
+fn any(bytes: Bytes) -> Result<Record, RecordError> {
+    let message = proto::Record::decode(bytes)?;
+    match message.kind_version {
+        KIND_VERSION => version_1(message),
+        found => Err(RecordError::UnknownVersion {
+            found,
+            newest: KIND_VERSION,
+        }),
+    }
 }
 
 fn version_1(message: proto::Record) -> Result<Record, RecordError> {
@@ -112,4 +117,55 @@ fn parent(parent: proto::Parent) -> Result<Parent, RecordError> {
         sequence: parent.sequence,
         hash: RecordHash(exactly(&parent.hash, "parent.hash")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{KIND_VERSION, to_message};
+
+    /// A plain posted transaction, from the golden file.
+    fn plain() -> Bytes {
+        let digits = include_str!("../../tests/golden/record-v1/transaction_created.hex");
+        let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pairs = digits.chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).expect("ASCII");
+            u8::from_str_radix(pair, 16).expect("two hex digits")
+        });
+        pairs.collect()
+    }
+
+    #[test]
+    fn the_fast_way_reads_what_is_plain() {
+        let record = fast::decode(&plain()).expect("it is plain");
+        assert_eq!(Ok(record), any(plain()));
+    }
+
+    #[test]
+    fn the_fast_way_reads_nothing_else_than_the_generated_code() {
+        let bytes = plain();
+        let mut alike = 0;
+        for at in 0..bytes.len() {
+            for value in 0..=255 {
+                let mut changed = bytes.to_vec();
+                changed[at] = value;
+                if let Some(record) = fast::decode(&changed) {
+                    assert_eq!(Ok(record), any(changed.into()), "byte {at} = {value}");
+                    alike += 1;
+                }
+            }
+            let cut = bytes.slice(..at);
+            if let Some(record) = fast::decode(&cut) {
+                assert_eq!(Ok(record), any(cut), "cut at {at}");
+            }
+        }
+        assert!(alike > 10_000, "only {alike} changes were readable");
+    }
+
+    #[test]
+    fn the_fast_way_leaves_newer_versions_alone() {
+        let mut message = to_message(&any(plain()).expect("readable"));
+        message.kind_version = KIND_VERSION + 1;
+        assert!(fast::decode(&message.encode_to_vec()).is_none());
+    }
 }

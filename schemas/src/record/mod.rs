@@ -8,6 +8,7 @@ pub mod convert;
 mod decode;
 mod encode;
 mod error;
+mod fast;
 pub mod frame;
 mod wire;
 
