@@ -1,8 +1,8 @@
 //! Starting and stopping the writers of all shards.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use ports::log::EventLog;
@@ -29,7 +29,7 @@ use crate::writer::status::{Condition, ShardStatus, Shared};
 /// The writers of all shards of a log, serving.
 pub struct Handler {
     writers: Vec<Mailbox>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     snapshots: Vec<Arc<Snapshots>>,
     projected: Vec<watch::Receiver<u64>>,
     snapshot_on_stop_records: u64,
@@ -53,7 +53,7 @@ pub async fn start(
     let config = Arc::new(config);
     let mut handler = Handler {
         writers: Vec::new(),
-        threads: Vec::new(),
+        threads: Mutex::default(),
         snapshots: Vec::new(),
         projected,
         snapshot_on_stop_records: config.snapshot_on_stop_records,
@@ -106,7 +106,7 @@ pub async fn start(
         handler.snapshots.push(keeper);
         let thread = std::thread::Builder::new().name(format!("writer-{shard}"));
         match thread.spawn(move || driver.run()) {
-            Ok(thread) => handler.threads.push(thread),
+            Ok(thread) => handler.threads().push(thread),
             Err(error) => {
                 handler.halt().await;
                 let why = error.to_string();
@@ -173,8 +173,8 @@ impl Handler {
     }
 
     /// Takes no more, finishes and answers what was taken, and makes a snapshot of every shard
-    /// that has moved far since its last one.
-    pub async fn stop(mut self) {
+    /// that has moved far since its last one. A second call finds nothing left to do.
+    pub async fn stop(&self) {
         self.halt().await;
         for (writer, keeper) in self.writers.iter().zip(&self.snapshots) {
             let committed = writer.shared.load(&writer.shared.committed);
@@ -186,6 +186,10 @@ impl Handler {
         }
     }
 
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell_stop(&self) {
         for writer in &self.writers {
             writer.shared.set(Condition::Stopping);
@@ -193,9 +197,9 @@ impl Handler {
         }
     }
 
-    async fn halt(&mut self) {
+    async fn halt(&self) {
         self.tell_stop();
-        let threads = std::mem::take(&mut self.threads);
+        let threads = std::mem::take(&mut *self.threads());
         let joined = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 if thread.join().is_err() {

@@ -198,6 +198,13 @@ impl Driver {
             snapshot = recovered.snapshot.as_deref(),
             "recovered"
         );
+        if recovered.snapshot.is_some() {
+            let sequence = recovered.state.next_sequence() - 1 - recovered.replayed;
+            self.mailbox
+                .shared
+                .snapshot
+                .fetch_max(sequence, Ordering::Relaxed);
+        }
         Ok(recovered)
     }
 

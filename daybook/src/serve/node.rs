@@ -157,10 +157,7 @@ impl Node {
 
     /// Finishes what was taken, and closes the folder.
     pub async fn stop(self) {
-        match Arc::try_unwrap(self.handler) {
-            Ok(handler) => handler.stop().await,
-            Err(_) => tracing::warn!("calls are still open; their callers will repeat them"),
-        }
+        self.handler.stop().await;
         stop_projectors(&self.projectors).await;
         close(self.embedded).await;
     }
