@@ -32,7 +32,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "RECORD", default_value_t = 0)]
     from: u64,
     /// Recorded from this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
 }
 

@@ -68,7 +68,7 @@ pub enum LedgerCommand {
     /// Close the books: nothing may be effective at or before this instant any more.
     CloseBooks {
         /// The instant.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         through: String,
         /// Why.
         #[arg(long)]
@@ -79,7 +79,7 @@ pub enum LedgerCommand {
     /// Open closed books again.
     ReopenBooks {
         /// Keep them closed through this earlier instant; entirely open when left out.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         through: Option<String>,
         /// Why.
         #[arg(long)]

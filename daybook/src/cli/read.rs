@@ -15,10 +15,10 @@ use crate::client::{moment, money, rpc};
 #[derive(Debug, Clone, clap::Args)]
 pub struct AsOfArgs {
     /// As of this business time: postings that are effective up to it.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     as_of_effective: Option<String>,
     /// As the books stood at this time: records up to it.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     as_of_recorded: Option<String>,
 }
 
@@ -141,10 +141,10 @@ pub struct StatementArgs {
     #[arg(long, value_enum, default_value = "recorded")]
     by: ByArg,
     /// From this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
     /// Up to, and without, this time: months join without overlap.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// Make it again as it was at this record.
     #[arg(long, value_name = "RECORD", default_value_t = 0)]

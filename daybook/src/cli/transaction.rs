@@ -43,7 +43,7 @@ impl From<StatusArg> for TransactionStatus {
 #[derive(Debug, Clone, clap::Args)]
 pub struct TermsArgs {
     /// Business time; now when left out.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     effective_at: Option<String>,
     /// What it is for.
     #[arg(long)]
@@ -93,16 +93,16 @@ pub enum TransactionCommand {
         #[arg(long, value_enum)]
         status: Option<StatusArg>,
         /// Effective from this time.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         effective_from: Option<String>,
         /// Effective up to this time.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         effective_to: Option<String>,
         /// Recorded from this time.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         recorded_from: Option<String>,
         /// Recorded up to this time.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         recorded_to: Option<String>,
         /// With this entry of metadata.
         #[arg(long, value_name = "KEY=VALUE")]

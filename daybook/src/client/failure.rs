@@ -7,6 +7,8 @@ use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use super::money;
+
 /// How the process ends. Documented in `daybook help exit-codes` and docs/api.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -40,7 +42,22 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Trying the same again may help.
     pub retryable: bool,
+    /// What the figures that are amounts are amounts of, where it is known.
+    pub asset: Option<String>,
 }
+
+/// Figures that are amounts.
+const AMOUNTS: &[&str] = &[
+    "available",
+    "balance",
+    "counted",
+    "demanded",
+    "left",
+    "limit",
+    "maximum",
+    "minimum",
+    "required",
+];
 
 impl Failure {
     /// A failure of this kind and code.
@@ -53,6 +70,7 @@ impl Failure {
             fields: Vec::new(),
             hints: Vec::new(),
             retryable: false,
+            asset: None,
         }
     }
 
@@ -126,10 +144,14 @@ impl Failure {
         Self {
             kind: if broke { Kind::Unavailable } else { kind },
             message: status.message().to_owned(),
-            figures,
             fields,
             hints: Vec::new(),
             retryable,
+            asset: figures
+                .iter()
+                .find(|(name, _)| name == "asset")
+                .map(|(_, asset)| asset.clone()),
+            figures,
             code,
         }
     }
@@ -155,15 +177,25 @@ impl Failure {
         if !message.is_empty() {
             let _ = write!(text, ": {message}");
         }
+        // What was perhaps meant stands in the message already.
+        let figures = || self.figures.iter().filter(|(n, _)| n != "did_you_mean");
+        let width = figures().map(|(n, _)| n.len()).max().unwrap_or(0).max(7);
         for (field, why) in &self.fields {
-            let _ = write!(text, "\n  {dim}field{dim:#}    {field}: {why}");
+            let _ = write!(text, "\n  {dim}{:width$}{dim:#}  {field}: {why}", "field");
         }
-        let width = self.figures.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
-        for (name, value) in &self.figures {
+        for (name, value) in figures() {
+            let value = match &self.asset {
+                Some(asset) if AMOUNTS.contains(&name.as_str()) => money::both(value, asset),
+                _ => value.clone(),
+            };
             let _ = write!(text, "\n  {dim}{name:width$}{dim:#}  {value}");
         }
         if let Some(explanation) = schemas::error::explain(&self.code) {
-            let _ = write!(text, "\n  {dim}way out{dim:#}  {}", explanation.what_to_do);
+            let _ = write!(
+                text,
+                "\n  {dim}{:width$}{dim:#}  {}",
+                "way out", explanation.what_to_do
+            );
             let _ = write!(
                 text,
                 "\n  {dim}more{dim:#}     daybook explain {}",
@@ -171,7 +203,7 @@ impl Failure {
             );
         }
         for hint in &self.hints {
-            let _ = write!(text, "\n  {dim}try{dim:#}      {hint}");
+            let _ = write!(text, "\n  {dim}{:width$}{dim:#}  {hint}", "try");
         }
         text
     }

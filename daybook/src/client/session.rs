@@ -226,12 +226,34 @@ impl Session {
     }
 
     /// Adds 'did you mean' where a name is not known.
+    /// And says what amounts are amounts of.
     async fn suggest(&self, failure: Failure) -> Failure {
+        if failure.figure("did_you_mean").is_some() {
+            return failure;
+        }
         match failure.code.as_str() {
             "ACCOUNT_NOT_FOUND" => self.suggest_account(failure).await,
             "LEDGER_NOT_FOUND" => self.suggest_ledger(failure).await,
-            _ => failure,
+            _ => self.tell_asset(failure).await,
         }
+    }
+
+    async fn tell_asset(&self, mut failure: Failure) -> Failure {
+        if self.args.json || failure.asset.is_some() {
+            return failure;
+        }
+        let Some(account) = failure.figure("account") else {
+            return failure;
+        };
+        let request = GetAccountRequest {
+            ledger: self.args.ledger.clone(),
+            account: account.to_owned(),
+            consistency: None,
+        };
+        if let Ok(account) = self.attempt(rpc::GET_ACCOUNT, request).await {
+            failure.asset = Some(account.asset);
+        }
+        failure
     }
 
     async fn suggest_account(&self, failure: Failure) -> Failure {

@@ -109,10 +109,17 @@ impl Config {
         };
         let shards = args.shards.or(file.shards);
         if shards == Some(0) {
+            let place = match args.shards {
+                Some(_) => "--shards (or DAYBOOK_SHARDS)".to_owned(),
+                None => {
+                    let file = args.config.as_deref().unwrap_or(Path::new(FILE));
+                    format!("{}, shards", file.display())
+                }
+            };
             return Err(Failure::new(
                 Kind::Usage,
                 "CONFIG_INVALID",
-                "shards must be at least 1",
+                format!("{place}: a log has at least 1 shard"),
             ));
         }
         let pick = |flag: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {

@@ -25,11 +25,13 @@ use crate::serve::node::{SNAPSHOTS, build, open_failure};
 pub enum SnapshotCommand {
     /// Make a snapshot now, so that the next start is short.
     Create {
+        /// Where.
         #[command(flatten)]
         place: PlaceArgs,
     },
     /// List the snapshots.
     List {
+        /// Where.
         #[command(flatten)]
         place: PlaceArgs,
     },
@@ -49,7 +51,7 @@ pub enum SnapshotCommand {
         #[arg(long, value_name = "N", default_value_t = 0, requires = "sequence")]
         shard: u32,
         /// Up to this moment of recording.
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
         moment: Option<String>,
         /// Print JSON.
         #[arg(long)]

@@ -1,0 +1,12 @@
+//! Whole-process tests: the real binary, started, used, killed and started again.
+
+mod support;
+
+mod bench;
+mod commands;
+mod configuration;
+mod demo;
+mod import;
+mod kill;
+mod lost_answer;
+mod upkeep;
