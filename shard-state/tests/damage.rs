@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use common::{Maker, check, source};
+use common::{Maker, check, said, source};
 use ports::log::{LogEntry, LogError, LogReader, Position};
 use ports::memory::MemoryLog;
 use proptest::prelude::*;
 use schemas::record::frame;
 use shard_state::Source;
-use shard_state::verify::{Options, Report, verify};
+use shard_state::verify::{Options, verify};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -47,15 +47,6 @@ fn places(log: &MemoryLog) -> Vec<(usize, usize, usize, u64)> {
         }
     }
     places
-}
-
-/// Findings, one a line.
-fn said(report: &Report) -> String {
-    report
-        .findings
-        .iter()
-        .map(|finding| format!("\n{finding}"))
-        .collect()
 }
 
 fn flip(body: &Bytes, at: usize, bits: u8) -> Bytes {

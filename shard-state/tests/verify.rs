@@ -7,7 +7,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
-use common::{Maker, check, options, projected, source};
+use common::{Maker, check, options, projected, said, source};
 use ledger_core::amount::Amount;
 use ledger_core::name::LedgerName;
 use ports::log::EventLog as _;

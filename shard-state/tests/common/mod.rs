@@ -503,3 +503,12 @@ pub async fn check(log: &MemoryLog, views: Option<MemoryViews>) -> Report {
     .await
     .unwrap()
 }
+
+/// Findings, one a line.
+pub fn said(report: &Report) -> String {
+    report
+        .findings
+        .iter()
+        .map(|finding| format!("\n{finding}"))
+        .collect()
+}
