@@ -1,10 +1,15 @@
 //! Adapters in memory, for tests and simulation: a log that can be told to fail and be tampered
-//! with, a store of snapshots, and read models of plain maps.
+//! with, a store of snapshots, read models of plain maps, and a writer that fills them with what
+//! real ledgers decide.
 
 mod log;
+mod random;
+mod scribe;
 mod snapshots;
 mod views;
 
 pub use log::{Fault, MemoryLog};
+pub use random::{ACCOUNTS, RandomBooks};
+pub use scribe::Scribe;
 pub use snapshots::MemorySnapshots;
 pub use views::MemoryViews;

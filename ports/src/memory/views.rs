@@ -3,6 +3,7 @@
 mod read;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -30,6 +31,7 @@ struct Inner {
     models: Mutex<Models>,
     moved: Vec<watch::Sender<u64>>,
     faults: Mutex<u32>,
+    drops_keys: AtomicBool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,6 +62,7 @@ impl MemoryViews {
                 models: Mutex::default(),
                 moved: (0..shard_count).map(|_| watch::Sender::new(0)).collect(),
                 faults: Mutex::default(),
+                drops_keys: AtomicBool::new(false),
             }),
         }
     }
@@ -71,6 +74,11 @@ impl MemoryViews {
             .faults
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = times;
+    }
+
+    /// Whether it loses the keys that are written from now on, as broken read models might.
+    pub fn drop_keys(&self, drops: bool) {
+        self.inner.drops_keys.store(drops, Ordering::SeqCst);
     }
 
     fn models(&self) -> MutexGuard<'_, Models> {
@@ -121,8 +129,11 @@ impl Projection for MemoryViews {
         shard: u32,
         from: Option<&Checkpoint>,
         to: &Checkpoint,
-        changes: Changes,
+        mut changes: Changes,
     ) -> Result<(), ProjectionError> {
+        if self.inner.drops_keys.load(Ordering::SeqCst) {
+            changes.keys.clear();
+        }
         {
             let mut faults = self
                 .inner
