@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Server, posted, request, sums, time};
+use common::{Server, posted, request, sums, time, without_words};
 use ledger_core::time::Timestamp;
 use ports::memory::ACCOUNTS;
 use schemas::proto::v1;
@@ -13,7 +13,8 @@ async fn whole(server: &Server, mut asked: v1::GetStatementRequest) -> v1::GetSt
     let mut statement: Option<v1::GetStatementResponse> = None;
     loop {
         let reply = server.api.get_statement(request(asked.clone()));
-        let page = reply.await.unwrap();
+        let mut page = reply.await.unwrap();
+        page.lines = without_words(page.lines);
         asked.page_token = page.page.clone().unwrap().next_page_token;
         statement = Some(match statement {
             None => page,
@@ -157,7 +158,7 @@ async fn pages_go_on_as_the_first_was_made() {
         loop {
             let reply = server.api.get_statement(request(asked.clone()));
             let page = reply.await.unwrap();
-            lines.extend(page.lines);
+            lines.extend(without_words(page.lines));
             asked.page_token = page.page.unwrap().next_page_token;
             if asked.page_token.is_empty() {
                 break;

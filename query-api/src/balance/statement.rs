@@ -1,6 +1,7 @@
 //! Statements: opening balance, every posted movement with the balance after it, closing
 //! balance; of one state of the ledger, which the reply names so that the statement can be
-//! made again identically, whatever was recorded since.
+//! made again identically, whatever was recorded since. (Only descriptions are shown as they
+//! are now: they are the user's own words, which the user may change.)
 
 use std::collections::BTreeMap;
 

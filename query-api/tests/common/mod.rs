@@ -184,3 +184,11 @@ pub fn strong() -> Option<v1::Consistency> {
 pub fn request<T>(message: T) -> Request<T> {
     Request::new(message)
 }
+
+/// Descriptions are shown as they are now; all else of a line never changes.
+pub fn without_words(mut lines: Vec<v1::PostingLine>) -> Vec<v1::PostingLine> {
+    for line in &mut lines {
+        line.description = None;
+    }
+    lines
+}
