@@ -27,7 +27,7 @@ pub(crate) struct Case<'a, B> {
 pub(crate) enum Found<'a> {
     Open(&'a Hold),
     /// Posted, or a hold that ended.
-    Ended(Transaction),
+    Ended(Box<Transaction>),
 }
 
 impl<'a, B: Books> Case<'a, B> {
@@ -63,7 +63,7 @@ impl<'a, B: Books> Case<'a, B> {
             return Ok(Found::Open(hold));
         }
         if let Some(transaction) = self.books.remembered(id) {
-            return Ok(Found::Ended(transaction));
+            return Ok(Found::Ended(Box::new(transaction)));
         }
         let forgotten = self.books.forgotten_through();
         assert!(
@@ -78,7 +78,7 @@ impl<'a, B: Books> Case<'a, B> {
                     transaction.status != TransactionStatus::Pending,
                     "the index says that hold {id} is open, and the state does not hold it"
                 );
-                Ok(Found::Ended(transaction.clone()))
+                Ok(Found::Ended(Box::new(transaction.clone())))
             }
             _ => Err(Rejection::new(Code::TransactionNotFound).with("transaction", id)),
         }

@@ -26,17 +26,17 @@ pub(crate) fn void<B: Books>(
 pub(crate) fn expire<B: Books>(case: &Case<'_, B>, id: TransactionId) -> Result<Event, Rejection> {
     let found = case.find(id)?;
     case.judge_conditions()?;
-    match &found {
-        Found::Open(hold) => match hold.expires_at() {
+    if let Found::Open(hold) = &found {
+        return match hold.expires_at() {
             Some(expires_at) if expires_at <= case.at.recorded_at => {
                 release(case, &hold.transaction, true, None)
             }
             _ => Err(Rejection::new(Code::CommandInvalid).with("problem", "the hold is not due")),
-        },
-        Found::Ended(_) => Err(open_hold(case, id, &found)
-            .err()
-            .expect("a transaction that ended is no open hold")),
+        };
     }
+    // It ended, or is none: this says which.
+    let hold = open_hold(case, id, &found)?;
+    release(case, &hold.transaction, true, None)
 }
 
 fn release<B: Books>(

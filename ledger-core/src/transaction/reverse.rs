@@ -30,7 +30,7 @@ pub(crate) fn decide<B: Books>(
         Found::Ended(transaction) => match transaction.kind {
             TransactionKind::Hold(_) => return Err(refused("hold")),
             TransactionKind::Reversal(_) => return Err(refused("reversal")),
-            TransactionKind::Direct | TransactionKind::Capture(_) => transaction,
+            TransactionKind::Direct | TransactionKind::Capture(_) => *transaction,
         },
     };
     let effective_at = case.effective_at(asked.effective_at);

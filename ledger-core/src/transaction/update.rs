@@ -13,7 +13,7 @@ pub(crate) fn decide<B: Books>(
 ) -> Result<Event, Rejection> {
     let mut transaction = match case.find(asked.transaction)? {
         Found::Open(hold) => hold.transaction.clone(),
-        Found::Ended(transaction) => transaction,
+        Found::Ended(transaction) => *transaction,
     };
     if let Some(expected) = asked.expected_version
         && expected != transaction.version

@@ -34,6 +34,7 @@ pub enum Mode {
 pub const MODES: [Mode; 4] = [Mode::Direct, Mode::Replay, Mode::Image, Mode::Forget];
 
 /// What a command came to.
+#[allow(clippy::large_enum_variant, reason = "one at a time, in tests")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Decided(Result<Event, Rejection>),

@@ -88,8 +88,13 @@ pub fn parse(text: &str) -> Vec<Table> {
     tables
 }
 
+/// Runs one table, and gives what it left behind.
+pub fn run_all(table: &Table, mode: Mode) -> World {
+    run(table, mode, &mut BTreeSet::new())
+}
+
 /// Runs one table in one mode, and adds the codes that it gave to `codes`.
-pub fn run(table: &Table, mode: Mode, codes: &mut BTreeSet<Code>) {
+pub fn run(table: &Table, mode: Mode, codes: &mut BTreeSet<Code>) -> World {
     let mut runner = Runner {
         world: World::new(mode),
         keys: BTreeMap::new(),
@@ -116,6 +121,7 @@ pub fn run(table: &Table, mode: Mode, codes: &mut BTreeSet<Code>) {
         }
         runner.expect(line, outcome, &place);
     }
+    runner.world
 }
 
 struct Runner {

@@ -262,13 +262,11 @@ impl Memory {
     fn renumber(&mut self) {
         self.first = 0;
         self.index = Index::new();
-        let mut number = 0;
-        for (place, record) in self.chunks.iter().flatten().enumerate() {
-            if place >= self.gone {
+        for (number, record) in (0..).zip(self.chunks.iter().flatten()) {
+            if number as usize >= self.gone {
                 self.index
                     .insert(self.hasher.hash_one(record.key.unpack()), number);
             }
-            number += 1;
         }
     }
 
@@ -402,5 +400,40 @@ fn judge(decided: &RequestHash, sequence: u64, asked: &RequestHash) -> KeyLookup
         KeyLookup::Repeated(sequence)
     } else {
         KeyLookup::Reused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u32) -> IdempotencyKey {
+        IdempotencyKey::Uuid(u128::from(number) << 80 | 7 << 76 | 0b10 << 62)
+    }
+
+    /// Numbers of records wrap around after four thousand million; every key is found all the
+    /// same, before and after.
+    #[test]
+    fn numbers_start_again_when_they_are_used_up() {
+        let mut memory = Memory::new(1);
+        memory.first = u32::MAX - 100;
+        let entry = |number: u32| KeyEntry {
+            request_hash: [0; 16],
+            sequence: u64::from(number),
+        };
+        for number in 1..=300 {
+            memory.remember(key(number), entry(number));
+            if number == 50 {
+                memory.forget_through(20);
+            }
+        }
+        for number in 21..=300 {
+            let found = memory.lookup_key(&key(number), &[0; 16], &Facts::default());
+            assert_eq!(found, KeyLookup::Repeated(u64::from(number)));
+        }
+        memory.forget_through(150);
+        assert_eq!(memory.len(), 150);
+        assert!(memory.needs_key(&key(150)));
+        assert!(!memory.needs_key(&key(151)));
     }
 }
