@@ -18,7 +18,7 @@ use crate::pattern::Pattern;
 use crate::{QueryApi, fail};
 
 /// Accounts that one call names, at most.
-pub(crate) const NAMED_MAX: usize = 1_000;
+pub(crate) const NAMED_MAX: usize = schemas::limits::ACCOUNTS_NAMED_MAX;
 
 impl QueryApi {
     /// One account with its balance; STRONG where the caller does not say.

@@ -7,9 +7,9 @@ use schemas::record::LogId;
 use crate::fail;
 
 /// Rows of a page where the caller does not say.
-pub(crate) const SIZE_DEFAULT: usize = 100;
+pub(crate) const SIZE_DEFAULT: usize = schemas::limits::PAGE_SIZE_DEFAULT;
 /// Rows of a page, at most.
-pub(crate) const SIZE_MAX: u32 = 1_000;
+pub(crate) const SIZE_MAX: u32 = schemas::limits::PAGE_SIZE_MAX as u32;
 /// Rows that are looked at for one page, at most, when a filter passes few of them: a short
 /// page with a token for the rest is better than a call without end.
 pub(crate) const SCAN_MAX: usize = 20_000;

@@ -75,7 +75,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Some(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
         // Nine bytes hold 63 bits; the few numbers that need a tenth go the other way.
         for (index, &byte) in self.rest.iter().enumerate().take(9) {
@@ -88,6 +97,7 @@ impl<'a> Fields<'a> {
         None
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
@@ -95,6 +105,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field; `Some(None)` at the end. A number may come again only where `repeated`.
+    #[inline]
     fn next(&mut self, repeated: u32) -> Option<Option<(u32, Value<'a>)>> {
         if self.rest.is_empty() {
             return Some(None);
