@@ -323,7 +323,7 @@ pub async fn trial_balance(session: &Session, args: TrialBalanceArgs) -> Result<
     if reply.totals.iter().any(|total| !total.balanced) {
         return Err(Failure::new(
             crate::client::failure::Kind::Refused,
-            "NOT_BALANCED",
+            "BOOKS_UNBALANCED",
             paint(RED, "debits and credits differ"),
         )
         .hint("daybook verify"));

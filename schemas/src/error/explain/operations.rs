@@ -95,8 +95,8 @@ pub(super) const ROWS: &[Explanation] = &[
         "An older build was started on it.",
         "Use the newer build; going back needs a restore into a new folder.",
     ]),
-    operation("FOLDER_INVALID", [
-        "The folder is no data folder of Daybook's, or lacks a part.",
+    operation("FOLDER_UNREADABLE", [
+        "The data folder cannot be used or read.",
         "It holds other files, was copied in part, or cannot be read or written.",
         "Check the path and its permissions, or use an empty folder.",
     ]),
@@ -105,9 +105,44 @@ pub(super) const ROWS: &[Explanation] = &[
         "Daybook was linked against another library; older ones can lose what is in the WAL.",
         "Build with the bundled library (the default).",
     ]),
-    operation("LOG_IO_FAILED", [
-        "The disk failed while a commit was made durable.",
-        "An I/O error; after it, what looks written may not be. Service of the folder ended, and nothing of that commit was acknowledged.",
-        "Look after the disk (`dmesg`). Then start again: what stands in the log is made durable first, and callers repeat with their keys.",
+    operation("NOT_RESTORED", [
+        "The restore did not make a new folder that can be used.",
+        "The source is damaged before the point that was asked for, has no such point, or the target is not empty.",
+        "Read the message; choose an earlier point or an empty folder, delete what was begun, and restore again. The source is untouched.",
+    ]),
+    operation("REBUILD_FAILED", [
+        "The read models were not rebuilt; the old ones are live as before.",
+        "The log cannot be read to its end, or there is no room for the new ones beside the old.",
+        "Run `daybook verify`, make room, and run `daybook replay` again.",
+    ]),
+    operation("NOT_CLEAN", [
+        "Verify found something wrong.",
+        "The findings name each place.",
+        "Look the code of the first finding up; keep the folder as it is.",
+    ]),
+    operation("BOOKS_WRONG", [
+        "After a load, the books do not hold what the server acknowledged.",
+        "`daybook bench` compares every acknowledged transfer and all balances at its end; this must never happen.",
+        "Keep the folder and report it.",
+    ]),
+    operation("ROWS_REFUSED", [
+        "Some rows of the import were refused; all others are in the books.",
+        "The rules said no to them, or they are malformed. The report names each line and its reason.",
+        "Correct the rows that the report names, under new keys where the rules had refused them, and import again: rows that are in the books are not booked twice.",
+    ]),
+    operation("ROW_MALFORMED", [
+        "A row of the import cannot be understood.",
+        "A column is missing or has the wrong form, or the line is cut off. It has no decision and its key is unused.",
+        "Correct the row and import again.",
+    ]),
+    operation("FILE_UNREADABLE", [
+        "A file that was named cannot be read.",
+        "It is not there, may not be read, or is not in the form that was expected.",
+        "Check the path, its permissions, and the form that docs describe.",
+    ]),
+    operation("ADDRESS_IN_USE", [
+        "The address cannot be listened on.",
+        "Another process uses the port, or the address is not this machine's.",
+        "Stop the other process, or choose another address (`--listen`).",
     ]),
 ];
