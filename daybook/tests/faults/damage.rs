@@ -1,0 +1,73 @@
+//! Bytes that flip on the disk.
+
+use std::path::Path;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use schemas::proto::v1 as api;
+use schemas::proto::v1::audit_service_client::AuditServiceClient;
+
+use crate::server::{LEDGER, Server, assert_verified, verify};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_byte_anywhere_in_a_record_is_found_and_the_record_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]).await;
+    let bank = server.connect().await;
+    bank.set_up().await;
+    for n in 0..60 {
+        bank.deposit(&format!("deposit-{n}"), 1 + n).await.unwrap();
+    }
+    let records = AuditServiceClient::new(bank.channel())
+        .list_records(api::ListRecordsRequest {
+            ledger: LEDGER.into(),
+            page_size: 1_000,
+            ..Default::default()
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .decisions;
+    assert_eq!(records.len(), 63);
+    server.stop();
+    assert_verified(&data);
+
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
+    let file = data.join("log.db");
+    let whole = std::fs::read(&file).unwrap();
+    for _ in 0..25 {
+        let record = &records[random.random_range(0..records.len())];
+        let number = record.record.as_ref().unwrap().ledger_sequence;
+        let at = position_of(&whole, &record.record_bytes)
+            + random.random_range(0..record.record_bytes.len());
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << random.random_range(0..8);
+        std::fs::write(&file, &damaged).unwrap();
+        assert_names(&data, number);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_verified(&data);
+}
+
+fn position_of(file: &[u8], bytes: &[u8]) -> usize {
+    file.windows(bytes.len())
+        .position(|window| window == bytes)
+        .expect("a record stands in the log as it was hashed")
+}
+
+fn assert_names(data: &Path, ledger_sequence: u64) {
+    let output = verify(data);
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(1), "record {ledger_sequence}: {said}");
+    assert!(
+        said.contains("LOG_DAMAGED") && said.contains(&format!("{LEDGER} #{ledger_sequence}")),
+        "record {ledger_sequence} is not named: {said}"
+    );
+}

@@ -1,0 +1,8 @@
+//! Whole-process tests of what breaks around a server: disks that fill and fail, clocks that
+//! jump, bytes that flip, keys that come back late.
+
+mod clock;
+mod damage;
+mod disk;
+mod late_keys;
+mod server;
