@@ -13,7 +13,7 @@ use schemas::proto::v1::command_service_client::CommandServiceClient;
 
 use super::ids::Ids;
 use super::target::Target;
-use super::{BenchArgs, BenchError, Form, account_name};
+use super::{BenchArgs, BenchError, Form, account_name, histogram};
 
 /// What was acknowledged.
 pub struct Loaded {
@@ -306,7 +306,7 @@ impl Loaded {
             transfers: 0,
             captures: 0,
             requests: 0,
-            latency: Histogram::new(3).expect("3 significant figures are allowed"),
+            latency: histogram(),
             sums: vec![(0, 0); accounts as usize],
             sample: Vec::new(),
             last_token: String::new(),

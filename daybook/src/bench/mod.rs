@@ -160,6 +160,12 @@ pub async fn run(args: &BenchArgs) -> Result<Report, BenchError> {
     Ok(report)
 }
 
+/// For microseconds up to an hour.
+fn histogram() -> hdrhistogram::Histogram<u64> {
+    hdrhistogram::Histogram::new_with_bounds(1, 3_600_000_000, 3)
+        .expect("3 significant figures over these bounds are allowed")
+}
+
 fn account_name(number: u32) -> String {
     format!("accounts:{number:07}")
 }

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use schemas::proto::v1 as api;
 use schemas::proto::v1::query_service_client::QueryServiceClient;
 
-use super::{BenchArgs, BenchError, account_name};
+use super::{BenchArgs, BenchError, account_name, histogram};
 
 /// Microseconds a query, by kind.
 pub struct Queried {
@@ -28,7 +28,6 @@ pub async fn run(
     }
     let mut client = QueryServiceClient::new(channel);
     let mut random = SmallRng::seed_from_u64(args.seed);
-    let histogram = || Histogram::new(3).expect("3 significant figures are allowed");
     let mut queried = Queried {
         balance_as_of: histogram(),
         last_postings: histogram(),

@@ -42,7 +42,10 @@ async fn recorded_time_never_goes_back_and_a_wrong_clock_is_not_served_by() {
     assert!(after_a_step_ahead >= at_first + 2 * MINUTE);
 
     shift(&offset, -7 * MINUTE);
-    let refused = bank.deposit("ten-minutes-behind-the-log", 1).await.unwrap_err();
+    let refused = bank
+        .deposit("ten-minutes-behind-the-log", 1)
+        .await
+        .unwrap_err();
     assert_eq!(reason(&refused), "CLOCK_BEHIND_LOG", "{refused:?}");
     shift(&offset, 3 * MINUTE);
     let mut again = bank.deposit("ten-minutes-behind-the-log", 1).await;
@@ -59,12 +62,20 @@ async fn recorded_time_never_goes_back_and_a_wrong_clock_is_not_served_by() {
     shift(&offset, -20 * MINUTE);
     let mut server = Server::spawn(&data, &environment);
     assert!(!server.wait_for_end().success());
-    assert!(server.said().contains("CLOCK_BEHIND_LOG"), "{}", server.said());
+    assert!(
+        server.said().contains("CLOCK_BEHIND_LOG"),
+        "{}",
+        server.said()
+    );
 
     shift(&offset, 48 * 60 * MINUTE);
     let mut server = Server::spawn(&data, &environment);
     assert!(!server.wait_for_end().success());
-    assert!(server.said().contains("CLOCK_AHEAD_OF_LOG"), "{}", server.said());
+    assert!(
+        server.said().contains("CLOCK_AHEAD_OF_LOG"),
+        "{}",
+        server.said()
+    );
 
     let accepting = [&environment[..], &[("DAYBOOK_ACCEPT_CLOCK", "true")]].concat();
     let server = Server::start(&data, &accepting).await;

@@ -34,7 +34,10 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.at.path()).status();
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.at.path())
+            .status();
     }
 }
 
@@ -87,12 +90,18 @@ async fn a_full_disk_acknowledges_nothing_and_comes_back_by_itself() {
     std::fs::remove_file(&ballast).unwrap();
     let give_up = Instant::now() + Duration::from_secs(60);
     while let Err(status) = bank.deposit("after", 11).await {
-        assert!(Instant::now() < give_up, "it does not come back: {status:?}");
+        assert!(
+            Instant::now() < give_up,
+            "it does not come back: {status:?}"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     for n in 0..acknowledged {
         let receipt = bank.write(bulky(&format!("bulk-{n}"))).await.unwrap();
-        assert!(receipt.repeated, "bulk-{n} was acknowledged and is not there");
+        assert!(
+            receipt.repeated,
+            "bulk-{n} was acknowledged and is not there"
+        );
     }
     assert_eq!(bank.balance().await.unwrap(), 111);
     server.stop();

@@ -95,7 +95,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < give_up, "it does not end:\n{}", self.said());
+            assert!(
+                Instant::now() < give_up,
+                "it does not end:\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
