@@ -9,7 +9,6 @@ use schemas::proto::v1::ledger_service_client::LedgerServiceClient;
 use schemas::proto::v1::posting_spec::AmountSpec;
 use schemas::proto::v1::query_service_client::QueryServiceClient;
 use schemas::proto::v1::transaction_service_client::TransactionServiceClient;
-use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -43,7 +42,7 @@ fn posting(debit: &str, credit: &str, amount: &str) -> Vec<api::PostingSpec> {
 #[tokio::main]
 async fn main() -> examples::Result<()> {
     let options = Options::parse();
-    let channel = Channel::from_shared(options.server)?.connect().await?;
+    let channel = examples::connect(&options.server).await?;
     let mut ledgers = LedgerServiceClient::new(channel.clone());
     let mut accounts = AccountServiceClient::new(channel.clone());
     let mut transactions = TransactionServiceClient::new(channel.clone());

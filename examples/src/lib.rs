@@ -33,6 +33,20 @@ pub struct RecipeOptions {
     pub server: String,
 }
 
+/// Connects to a server.
+///
+/// # Errors
+/// When nobody listens there.
+pub async fn connect(server: &str) -> Result<Channel> {
+    let connected = Channel::from_shared(server.to_owned())?.connect().await;
+    connected.map_err(|error| {
+        let cause = error
+            .source()
+            .map_or(String::new(), |cause| format!(" ({cause})"));
+        format!("no server answers at {server}{cause}; start one with `daybook serve`").into()
+    })
+}
+
 /// One ledger of a server.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -47,7 +61,7 @@ impl Ledger {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn create(server: &str, name: &str) -> Result<Self> {
-        let channel = Channel::from_shared(server.to_owned())?.connect().await?;
+        let channel = connect(server).await?;
         let mut ledger = Self {
             name: name.to_owned(),
             commands: CommandServiceClient::new(channel.clone()),
