@@ -207,7 +207,7 @@ fn settle(ask: &mut Ask, made: &[usize], holds: &[usize], now: i64) {
                 .unwrap_or(unknown),
         };
     };
-    let among = |of: &usize| if *of % 7 == 0 { made } else { holds };
+    let among = |of: &usize| if of.is_multiple_of(7) { made } else { holds };
     match ask {
         Ask::Reverse { of, effective, .. } => {
             pick(of, made);

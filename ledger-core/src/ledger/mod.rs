@@ -10,6 +10,7 @@ mod image;
 pub(crate) mod index;
 mod memory;
 mod restore;
+mod settle;
 pub(crate) mod terms;
 pub(crate) mod velocity;
 pub(crate) mod view;
