@@ -182,7 +182,7 @@ impl<'a> Serving<'a> {
         let (records, bytes) = self.batch;
         metrics::histogram!("daybook_commit_seconds").record(took.as_secs_f64());
         metrics::histogram!("daybook_commit_bytes").record(bytes as f64);
-        metrics::histogram!("daybook_batch_records").record(f64::from(records));
+        metrics::histogram!("daybook_commit_records").record(f64::from(records));
         match self.machine.committed(outcome) {
             Ok(()) => {
                 let committed = self.machine.committed_sequence();
@@ -313,6 +313,7 @@ impl<'a> Serving<'a> {
         for (code, count) in refused {
             metrics::counter!(DECISIONS, "code" => code).increment(count);
         }
+        // Declined without a commit they are counted with the next one.
         for (reason, count) in declined {
             metrics::counter!("daybook_declined_total", "reason" => reason).increment(count);
         }
