@@ -207,17 +207,15 @@ impl<T: Copy> Machine<T> {
             Ok(event) => Payload::Event(event),
             Err(rejection) => Payload::Rejection(rejection),
         };
-        let record = self.next_record(
+        let mut record = self.next_record(
             request.ledger,
             request.command.key,
             &request.source,
             moment,
             payload,
         );
-        let (record, hash) = self.put(Record {
-            request_hash: Some(request.request_hash),
-            ..record
-        });
+        record.request_hash = Some(request.request_hash);
+        let hash = self.put(&mut record);
         let result = self.result(&record, request.want);
         match &result {
             Ok(_) => self.counts.accepted += 1,
@@ -282,9 +280,9 @@ impl<T: Copy> Machine<T> {
 
     /// Encodes `record`, moves the state by it, and puts it into the open batch. A decision that
     /// does not fit into a record is refused instead: so it is encoded before anything moves.
-    fn put(&mut self, mut record: Record) -> (Record, RecordHash) {
+    fn put(&mut self, record: &mut Record) -> RecordHash {
         self.scratch.clear();
-        let mut hash = schemas::record::encode_into(&record, &mut self.scratch);
+        let mut hash = schemas::record::encode_into(record, &mut self.scratch);
         if self.scratch.len() > self.bounds.record_bytes {
             record.payload = Payload::Rejection(
                 Rejection::new(Code::RecordTooLarge)
@@ -292,18 +290,18 @@ impl<T: Copy> Machine<T> {
                     .with("limit", self.bounds.record_bytes),
             );
             self.scratch.clear();
-            hash = schemas::record::encode_into(&record, &mut self.scratch);
+            hash = schemas::record::encode_into(record, &mut self.scratch);
         }
         if !record.ledger.is_engine() {
             let ledger = self.state.ledger_or_new(&record.ledger);
             if let Payload::Event(event) = &record.payload {
                 ledger.evolve(event, record.moment);
             }
-            ledger.remember_key(record.key.clone(), shard_state::key_entry(&record));
+            ledger.remember_key(record.key.clone(), shard_state::key_entry(record));
             let next_expiry = ledger.next_expiry();
             self.expiries.set(&record.ledger, next_expiry);
         }
-        self.state.record_head(&record, hash);
+        self.state.record_head(record, hash);
         frame::push(&mut self.open.body, &self.scratch);
         self.open.records += 1;
         tracing::debug!(
@@ -314,20 +312,20 @@ impl<T: Copy> Machine<T> {
             traceparent = record.traceparent.as_deref(),
             "decided"
         );
-        (record, hash)
+        hash
     }
 
     /// Puts a record of the engine's own chain into the open batch.
     pub(super) fn record_own(&mut self, key: String, at: Timestamp, payload: Payload) {
         let key = format!("{}{key}", IdempotencyKey::RESERVED_PREFIX);
-        let record = self.next_record(
+        let mut record = self.next_record(
             LedgerName::of_shard(self.state.shard),
             IdempotencyKey::text(&key).expect("engine keys are short and printable"),
             &self.timer,
             Self::engine_moment(at),
             payload,
         );
-        self.put(record);
+        self.put(&mut record);
     }
 
     /// Lets a hold expire whose time has come.
@@ -345,14 +343,14 @@ impl<T: Copy> Machine<T> {
         let event = ledger
             .decide(&command, &self.no_facts, moment)
             .expect("a hold that is due can always be released");
-        let record = self.next_record(
+        let mut record = self.next_record(
             name.clone(),
             command.key,
             &self.timer,
             moment,
             Payload::Event(event),
         );
-        self.put(record);
+        self.put(&mut record);
         self.counts.accepted += 1;
     }
 
