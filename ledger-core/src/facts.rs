@@ -35,6 +35,10 @@ impl FactsNeeded {
 }
 
 /// What was loaded from the index. Not logged: an event carries all that replay needs.
+///
+/// What is absent was asked for and is not there. So facts serve the commands that they were
+/// loaded for, and memory must let go of nothing between `facts_needed` and `decide`: what it
+/// held when it was asked would be missed then.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// The shard's sequence that all of this is true at (every record up to it is covered).
