@@ -1,4 +1,5 @@
 //! A projector against a log and read models in memory.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

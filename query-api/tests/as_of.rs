@@ -1,4 +1,5 @@
 //! Balances as of either time or both, sums and the trial balance, against a naive scan.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

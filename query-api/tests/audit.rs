@@ -1,4 +1,5 @@
 //! Audit: decisions, lists and watches of records, over ledgers and shards.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

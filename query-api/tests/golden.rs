@@ -1,4 +1,5 @@
 //! Replies as they are, written down: statements and the trial balance of a small bank.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

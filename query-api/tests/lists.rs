@@ -1,4 +1,5 @@
 //! Lists: filters, pages that stay as they were under writes, tokens of other requests.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

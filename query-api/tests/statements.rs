@@ -1,4 +1,5 @@
 //! Statements: against a naive scan, over pages, and made again.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
