@@ -51,6 +51,18 @@ impl Status {
         self.checkpoint.as_ref().map_or(0, |at| at.sequence)
     }
 
+    /// The record that it could not apply and why, where it cannot go on.
+    pub fn failed_at(&self) -> Option<(u64, String)> {
+        let State::Failed(failure) = &self.state else {
+            return None;
+        };
+        let sequence = match &**failure {
+            Failure::Record { sequence, .. } | Failure::ChainBroken { sequence, .. } => *sequence,
+            _ => self.applied() + 1,
+        };
+        Some((sequence, failure.to_string()))
+    }
+
     /// True while it follows, or will by itself.
     pub fn is_alive(&self) -> bool {
         !matches!(self.state, State::Stopped | State::Failed(_))

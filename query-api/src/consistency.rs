@@ -1,5 +1,7 @@
 //! How fresh an answer must be, and how far it has got.
 
+use std::time::Duration;
+
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
 use ports::projection::HeadRow;
@@ -9,10 +11,14 @@ use schemas::api::{parse, token::ReadToken, view};
 use schemas::error::Fault;
 use schemas::proto::v1;
 use schemas::proto::v1::consistency::Consistency as Said;
+use tokio::time::Instant;
 
 use crate::QueryApi;
 use crate::deadline::Deadline;
 use crate::fail;
+
+/// How long a wait goes on before it looks whether it is in vain.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How fresh an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,20 +124,34 @@ impl QueryApi {
             return Err(Fault::internal(format!("shard {shard} is not projected")));
         };
         let mut watch = watch.clone();
-        let reached = async {
-            watch
-                .wait_for(|reached| *reached >= sequence)
-                .await
-                .map(drop)
-        };
-        let waited = tokio::time::timeout_at(deadline.0, reached).await;
-        match waited {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Fault::unavailable("the read models are closed")),
-            Err(_) => Err(Fault::ReadTimeout {
-                asked: sequence,
-                reached: *watch.borrow(),
-            }),
+        loop {
+            // Whether they stopped for good is looked at now and then: no need to wait for what
+            // will not come.
+            let look = (Instant::now() + LOOK).min(deadline.0);
+            let reached = async {
+                watch
+                    .wait_for(|reached| *reached >= sequence)
+                    .await
+                    .map(drop)
+            };
+            match tokio::time::timeout_at(look, reached).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(Fault::unavailable("the read models are closed")),
+                Err(_) => {}
+            }
+            if let Some(stopped) = (self.sources.stopped)(shard) {
+                return Err(Fault::ProjectionStopped {
+                    shard,
+                    sequence: stopped.sequence,
+                    why: stopped.why,
+                });
+            }
+            if Instant::now() >= deadline.0 {
+                return Err(Fault::ReadTimeout {
+                    asked: sequence,
+                    reached: *watch.borrow(),
+                });
+            }
         }
     }
 

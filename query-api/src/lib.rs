@@ -41,6 +41,17 @@ pub struct Sources {
     pub projected: Vec<watch::Receiver<u64>>,
     /// The log that all of these speak of.
     pub log_id: LogId,
+    /// Says of a shard whether its read models stopped for good.
+    pub stopped: Arc<dyn Fn(u32) -> Option<Stopped> + Send + Sync>,
+}
+
+/// Read models that do not move any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The record that could not be applied.
+    pub sequence: u64,
+    /// Why.
+    pub why: String,
 }
 
 /// Answers every call that changes nothing. Clones share their caches.

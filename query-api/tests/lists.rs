@@ -371,6 +371,28 @@ async fn what_is_not_there_is_said_with_what_is_near() {
 }
 
 #[tokio::test]
+async fn read_models_that_stopped_say_so_at_once() {
+    let server = Server::new(1).await;
+    let _books = server.books("bank", 5);
+    server.scribe.commit().await;
+    accounts(&server, list("")).await;
+    server.scribe.commit_garbage().await;
+    let started = std::time::Instant::now();
+    let mut asked = request(list(""));
+    asked
+        .metadata_mut()
+        .insert("grpc-timeout", "60S".parse().unwrap());
+    let refused = server.api.list_accounts(asked).await.unwrap_err();
+    assert_eq!(reason(&refused), "PROJECTION_STOPPED");
+    assert!(started.elapsed().as_secs() < 30);
+    let mut asked = list("");
+    asked.consistency = Some(v1::Consistency {
+        consistency: Some(v1::consistency::Consistency::Eventual(true)),
+    });
+    assert_eq!(accounts(&server, asked).await.accounts.len(), 5);
+}
+
+#[tokio::test]
 async fn ledgers_are_listed_by_name() {
     let server = Server::new(2).await;
     for ledger in ["c", "a", "b:x", "b"] {

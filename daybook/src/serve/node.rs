@@ -9,7 +9,7 @@ use command_handler::{Condition, Handler, SystemClock};
 use ports::log::LogError;
 use ports::snapshot::SnapshotStore;
 use projector::Projector;
-use query_api::{QueryApi, Sources};
+use query_api::{QueryApi, Sources, Stopped};
 use tokio::sync::watch;
 
 use super::config::Config;
@@ -152,6 +152,14 @@ impl Node {
                 .map(|shard| projection.watch(shard))
                 .collect(),
             log_id: log.log_id(),
+            stopped: {
+                let projectors = self.projectors.clone();
+                Arc::new(move |shard| {
+                    let projector = projectors.get(shard as usize)?;
+                    let (sequence, why) = projector.status().failed_at()?;
+                    Some(Stopped { sequence, why })
+                })
+            },
         })
     }
 

@@ -189,6 +189,18 @@ impl Scribe {
         }
     }
 
+    /// Commits what is no record where shard 0's next record should be, as a broken writer might.
+    pub async fn commit_garbage(&self) {
+        {
+            let mut inner = self.inner();
+            let of = &mut inner.shards[0];
+            frame::push(&mut of.body, b"no record");
+            of.next += 1;
+            of.count += 1;
+        }
+        self.commit().await;
+    }
+
     /// Looks at a ledger's state.
     pub fn state<T>(&self, ledger: &str, look: impl FnOnce(&LedgerState) -> T) -> T {
         let ledger = LedgerName::new(ledger).expect("tests name ledgers well");

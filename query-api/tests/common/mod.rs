@@ -13,7 +13,7 @@ use ports::memory::{MemoryLog, MemoryViews, RandomBooks, Scribe};
 use ports::projection::Projection;
 use ports::views::Views;
 use projector::{Config, Projector, spawn};
-use query_api::{QueryApi, Sources};
+use query_api::{QueryApi, Sources, Stopped};
 use schemas::proto::v1;
 use schemas::record::{LogId, Payload, Record, decode, frame};
 use tonic::Request;
@@ -57,6 +57,13 @@ impl Server {
             strong: Arc::new(scribe.clone()),
             projected: (0..shards).map(|shard| projection.watch(shard)).collect(),
             log_id,
+            stopped: {
+                let projectors = projectors.clone();
+                Arc::new(move |shard| {
+                    let (sequence, why) = projectors[shard as usize].status().failed_at()?;
+                    Some(Stopped { sequence, why })
+                })
+            },
         });
         Self {
             scribe,

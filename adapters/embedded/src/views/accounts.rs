@@ -73,6 +73,22 @@ fn get_head(row: &SqliteRow, from: usize) -> Result<HeadRow, ProjectionError> {
     })
 }
 
+/// See [`ports::views::Views::last_account`].
+pub(super) async fn last(
+    connection: &mut SqliteConnection,
+    ledger: LedgerRef,
+) -> Result<Option<AccountNumber>, ProjectionError> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT max(number) FROM accounts WHERE ledger_id = ?")
+            .bind(ledger.id)
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?;
+    let number = number.map(u32::try_from).transpose();
+    let number = number.map_err(|_| unusable("an account's number is none"))?;
+    Ok(number.map(AccountNumber))
+}
+
 /// See [`ports::views::Views::heads`].
 pub(super) async fn heads(
     connection: &mut SqliteConnection,

@@ -318,6 +318,17 @@ impl Views for ReadModels {
         }
     }
 
+    async fn last_account(
+        &self,
+        ledger: &LedgerName,
+    ) -> Result<Option<AccountNumber>, ProjectionError> {
+        let mut reading = self.reading().await?;
+        match reading.ledger(ledger).await? {
+            Some(ledger) => accounts::last(&mut reading.connection, ledger).await,
+            None => Ok(None),
+        }
+    }
+
     async fn accounts_by_name(
         &self,
         ledger: &LedgerName,
