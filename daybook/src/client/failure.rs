@@ -31,19 +31,19 @@ pub struct Failure {
     /// Gives the exit status.
     pub kind: Kind,
     /// The stable code, such as `INSUFFICIENT_FUNDS`.
-    pub code: String,
+    pub code: Box<str>,
     /// What happened, in a sentence.
     pub message: String,
     /// The figures that it happened on.
-    pub figures: Vec<(String, String)>,
+    pub figures: Box<[(String, String)]>,
     /// Fields of the request that are malformed, and why.
-    pub fields: Vec<(String, String)>,
+    pub fields: Box<[(String, String)]>,
     /// What to try next.
     pub hints: Vec<String>,
     /// Trying the same again may help.
     pub retryable: bool,
     /// What the figures that are amounts are amounts of, where it is known.
-    pub asset: Option<String>,
+    pub asset: Option<Box<str>>,
 }
 
 /// Figures that are amounts.
@@ -64,10 +64,10 @@ impl Failure {
     pub fn new(kind: Kind, code: &str, message: impl Into<String>) -> Self {
         Self {
             kind,
-            code: code.to_owned(),
+            code: code.into(),
             message: message.into(),
-            figures: Vec::new(),
-            fields: Vec::new(),
+            figures: Box::default(),
+            fields: Box::default(),
             hints: Vec::new(),
             retryable: false,
             asset: None,
@@ -106,9 +106,9 @@ impl Failure {
             Some(info) => {
                 let mut figures: Vec<_> = info.metadata.clone().into_iter().collect();
                 figures.sort();
-                (info.reason.clone(), figures)
+                (info.reason.as_str().into(), figures)
             }
-            None => (grpc_name(status.code()).to_owned(), Vec::new()),
+            None => (grpc_name(status.code()).into(), Vec::new()),
         };
         let fields = details
             .bad_request()
@@ -150,8 +150,8 @@ impl Failure {
             asset: figures
                 .iter()
                 .find(|(name, _)| name == "asset")
-                .map(|(_, asset)| asset.clone()),
-            figures,
+                .map(|(_, asset)| asset.as_str().into()),
+            figures: figures.into(),
             code,
         }
     }
@@ -172,7 +172,7 @@ impl Failure {
         let mut text = format!("{red}error{red:#} {red}{}{red:#}", self.code);
         let message = self
             .message
-            .strip_prefix(&self.code)
+            .strip_prefix(&*self.code)
             .map_or(self.message.as_str(), |rest| rest.trim_start_matches(": "));
         if !message.is_empty() {
             let _ = write!(text, ": {message}");

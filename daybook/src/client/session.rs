@@ -231,7 +231,7 @@ impl Session {
         if failure.figure("did_you_mean").is_some() {
             return failure;
         }
-        match failure.code.as_str() {
+        match &*failure.code {
             "ACCOUNT_NOT_FOUND" => self.suggest_account(failure).await,
             "LEDGER_NOT_FOUND" => self.suggest_ledger(failure).await,
             _ => self.tell_asset(failure).await,
@@ -251,7 +251,7 @@ impl Session {
             consistency: None,
         };
         if let Ok(account) = self.attempt(rpc::GET_ACCOUNT, request).await {
-            failure.asset = Some(account.asset);
+            failure.asset = Some(account.asset.into());
         }
         failure
     }

@@ -69,7 +69,7 @@ impl Story {
     /// Runs a command that must be refused with `code`, and shows the refusal.
     async fn refused(&self, words: &[&str], code: &str) -> Result<(), Failure> {
         match self.run(words).await {
-            Err(failure) if failure.code == code => {
+            Err(failure) if &*failure.code == code => {
                 output::line(failure.human());
                 Ok(())
             }

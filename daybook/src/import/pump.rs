@@ -188,7 +188,7 @@ impl Pump<'_> {
             // Later ones may be decided already: repeated, they give the same.
             Some(failure) if failure.retryable => return Err(Lost::Again(failure.clone())),
             // No row can succeed: no use in going on.
-            Some(failure) if failure.code == "LEDGER_NOT_FOUND" => {
+            Some(failure) if &*failure.code == "LEDGER_NOT_FOUND" => {
                 return Err(Lost::Final(failure.clone().hint("daybook ledger create")));
             }
             _ => {}
@@ -209,7 +209,7 @@ impl Pump<'_> {
     }
 
     fn refused(&mut self, sent: &Sent, failure: Failure) -> Result<(), Failure> {
-        if sent.purpose == Purpose::OpenAccount && failure.code == "ACCOUNT_ALREADY_EXISTS" {
+        if sent.purpose == Purpose::OpenAccount && &*failure.code == "ACCOUNT_ALREADY_EXISTS" {
             return Ok(());
         }
         let mut why = failure.message;

@@ -1,5 +1,7 @@
 //! Whole-process tests: the real binary, started, used, killed and started again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 mod bench;
