@@ -45,8 +45,12 @@ fn a_running_server_is_loaded_with_holds_and_queries() {
         "2",
         "--hot-percent",
         "50",
+        "--json",
     ])
     .ok();
-    assert!(said.contains("1"), "{said}");
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["transfers"], 1000);
+    assert!(report["captures"].as_u64().unwrap() > 100, "{said}");
+    assert!(report["checked_transfers"].as_u64().unwrap() > 0, "{said}");
     server.ok(&["verify"]);
 }
