@@ -18,6 +18,10 @@ use crate::stretch::{Bounds, Cursor, Stretch};
 /// ms" for who reads, long enough that single commits do not each cost a transaction.
 const GATHER_MAX: Duration = Duration::from_millis(4);
 
+/// Records that wait from which on the next stretch is read and folded while the last one is
+/// being written. With fewer it is better to see what comes meanwhile, and write it together.
+const AHEAD_RECORDS_MIN: u64 = 32 * 1024;
+
 /// Waits after something could not be reached.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -52,7 +56,7 @@ impl Follower {
     /// Follows until it is told to stop.
     pub(crate) async fn run(mut self, mut wishes: watch::Receiver<Wish>) -> Result<(), Failure> {
         let mut committed = self.reader.watch(self.config.shard);
-        let mut cursor = None;
+        let mut place = None;
         let mut retry = RETRY_FIRST;
         // When all handles are gone nobody can wish any more: it follows on.
         let mut wishing = true;
@@ -63,7 +67,7 @@ impl Follower {
                 Wish::Pause(_) => {
                     self.say(State::Paused);
                     // Who paused may move the read models: they are looked at again.
-                    cursor = None;
+                    place = None;
                     wishing &= wishes.changed().await.is_ok();
                     if !wishing {
                         wishes = watch::channel(Wish::Follow).1;
@@ -72,7 +76,7 @@ impl Follower {
                 }
                 Wish::Follow => {}
             }
-            match self.step(&mut cursor, &mut committed).await {
+            match self.step(&mut place, &mut committed).await {
                 Ok(Step::Idle) => {
                     retry = RETRY_FIRST;
                     let changed = committed.changed();
@@ -98,7 +102,7 @@ impl Follower {
                     );
                     self.say(State::Retrying(Arc::new(failure)));
                     // Whether the last stretch was written is looked up.
-                    cursor = None;
+                    place = None;
                     tokio::select! {
                         () = tokio::time::sleep(retry) => {}
                         wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
@@ -112,13 +116,16 @@ impl Follower {
 
     async fn step(
         &mut self,
-        cursor: &mut Option<Cursor>,
+        place: &mut Option<Place>,
         committed: &mut watch::Receiver<u64>,
     ) -> Result<Step, Failure> {
         let log_next = *committed.borrow_and_update();
-        let at = match cursor.take() {
-            Some(at) => at,
-            None => self.resume().await?,
+        let Place { at, ahead } = match place.take() {
+            Some(place) => place,
+            None => Place {
+                at: self.resume().await?,
+                ahead: None,
+            },
         };
         let bounds = Bounds {
             records: self.config.records_max,
@@ -126,18 +133,33 @@ impl Follower {
             through: u64::MAX,
         };
         let started = Instant::now();
-        let Some(stretch) = at.take(self.reader.as_ref(), bounds).await? else {
+        let reader = Arc::clone(&self.reader);
+        let taken = match ahead {
+            Some(stretch) => Some(stretch),
+            None => at.take(reader.as_ref(), bounds).await?,
+        };
+        let Some(stretch) = taken else {
             self.standing(&at, log_next);
-            *cursor = Some(at);
+            *place = Some(Place { at, ahead: None });
             return Ok(Step::Idle);
         };
         let full = stretch.full;
-        let after = self.apply(&at, stretch).await?;
+        let next = stretch.after.clone();
+        let is_far_behind = *committed.borrow() > next.next_sequence() + AHEAD_RECORDS_MIN;
+        let read_ahead = async {
+            match is_far_behind {
+                // What cannot be read now is met again, and told, in its turn.
+                true => next.take(reader.as_ref(), bounds).await.ok().flatten(),
+                false => None,
+            }
+        };
+        let (applied, ahead) = tokio::join!(self.apply(&at, stretch), read_ahead);
+        let after = applied?;
         let took = started.elapsed();
         let log_next = *committed.borrow();
         self.standing(&after, log_next);
         let behind = log_next > after.next_sequence();
-        *cursor = Some(after);
+        *place = Some(Place { at: after, ahead });
         // The writer is busy: let more come together, no longer than what was just spent, so
         // that many small commits are not as many transactions here. A projector that is far
         // behind has enough waiting, and one that has caught up answers the next commit at once.
@@ -237,6 +259,13 @@ impl Follower {
     fn say(&self, state: State) {
         self.status.send_modify(|status| status.state = state);
     }
+}
+
+/// Where the read models stand, and what was read beyond.
+struct Place {
+    at: Cursor,
+    /// The stretch after `at`, folded.
+    ahead: Option<Stretch>,
 }
 
 /// What a step came to.

@@ -118,7 +118,15 @@ impl Committer {
             }
             self.checkpoint_if_due().await;
         }
-        // The last connection of the file: SQLite checkpoints the WAL and removes it.
+        // A reader that was dropped in the middle of a read may still be closing, and then this is
+        // not the last connection, which would move the WAL into the database by itself.
+        if self.ended.is_none()
+            && let Err(error) = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&mut self.connection)
+                .await
+        {
+            tracing::warn!(%error, "log.db keeps its WAL; nothing is lost");
+        }
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "log.db was not closed cleanly; nothing is lost");
         }
