@@ -1,5 +1,7 @@
 //! Snapshots in a local folder.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
