@@ -32,6 +32,17 @@ use tokio::sync::watch;
 const ACCOUNTS: u64 = 10_000;
 const BATCH: u32 = 8_000;
 
+/// Processor time of all threads so far (Linux), which a busy machine does not falsify.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.split_whitespace().collect();
+    let ticks = |index: usize| -> f64 {
+        let field = fields.get(index).and_then(|field| field.parse().ok());
+        field.unwrap_or(0.0)
+    };
+    (ticks(13) + ticks(14)) / 100.0
+}
+
 struct Filler {
     state: ShardState,
     log_id: LogId,
@@ -204,11 +215,13 @@ fn main() {
             assert!(matches!(outcome, CommitOutcome::Committed(_)));
         }
         let bytes: usize = log.entries(0).iter().map(|entry| entry.body.len()).sum();
-        let rate = |what: &str, began: Instant| {
+        let rate = |what: &str, (began, cpu): (Instant, f64)| {
             let seconds = began.elapsed().as_secs_f64();
+            let cpu = cpu_seconds() - cpu;
             println!(
-                "{what}: {seconds:.2} s, {:.0} records/s",
-                transfers as f64 / seconds
+                "{what}: {seconds:.2} s, {:.0} records/s; {:.2} µs of processor a record",
+                transfers as f64 / seconds,
+                cpu * 1e6 / transfers as f64
             );
         };
         println!(
@@ -216,7 +229,7 @@ fn main() {
             bytes as u64 / transfers
         );
 
-        let began = Instant::now();
+        let began = (Instant::now(), cpu_seconds());
         for entry in log
             .entries(0)
             .into_iter()
@@ -236,7 +249,7 @@ fn main() {
             hash_seed: 1,
             projected: watch::channel(u64::MAX).1,
         };
-        let began = Instant::now();
+        let began = (Instant::now(), cpu_seconds());
         let recovered = recover::recover(log.reader(), None, options, Box::new(|_| {}));
         let state = recovered.await.unwrap().state;
         rate("replay", began);
@@ -250,7 +263,7 @@ fn main() {
         println!("snapshot read: {:?}", began.elapsed());
         assert_eq!(read.last(), state.last());
 
-        let began = Instant::now();
+        let began = (Instant::now(), cpu_seconds());
         let source = Source {
             reader: Arc::clone(&log.reader()),
             log_id,

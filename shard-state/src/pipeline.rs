@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ports::log::{LogEntry, LogError, LogReader, Position};
-use schemas::record::{Barrier, RecordError, RecordHash, SealedRecord};
+use schemas::record::{Barrier, RecordError, RecordHash, SealedRecord, frame};
 use tokio::sync::mpsc;
 
-/// What is asked of the log at once. Decoded records take about ten times this.
+/// What is asked of the log at once.
 const READ_BYTES: usize = 1024 * 1024;
+
+/// Records that are decoded before they are handed on.
+const PIECE: usize = 512;
 
 /// Stretches that may wait between two stages.
 const AHEAD: usize = 2;
@@ -86,8 +90,11 @@ pub(crate) fn start(
     });
     tokio::task::spawn_blocking(move || {
         while let Some(read) = raw_in.blocking_recv() {
-            let stretch = read.map(|entries| entries.into_iter().map(decode).collect());
-            if out.blocking_send(stretch).is_err() {
+            let sent = match read {
+                Ok(entries) => in_pieces(entries, |piece| out.blocking_send(Ok(piece)).is_ok()),
+                Err(error) => out.blocking_send(Err(error)).is_ok(),
+            };
+            if !sent {
                 return;
             }
         }
@@ -95,16 +102,56 @@ pub(crate) fn start(
     decoded
 }
 
+/// Decodes entries and sends them in pieces of about [`PIECE`] records, so that they are still
+/// in the processor's cache when the state is moved by them. A large entry becomes several
+/// pieces of one position. False when nobody listens any more.
+fn in_pieces(entries: Vec<LogEntry>, mut send: impl FnMut(Vec<Decoded>) -> bool) -> bool {
+    let mut piece = Vec::new();
+    let mut count = 0;
+    for entry in entries {
+        let mut rest = frames(&entry);
+        let mut first_sequence = entry.first_sequence;
+        loop {
+            let more = rest.split_off(rest.len().min(PIECE));
+            let decoded = decode_frames(&entry, first_sequence, rest);
+            if let Body::Records(records) = &decoded.body {
+                first_sequence += records.len() as u64;
+                count += records.len();
+            }
+            piece.push(decoded);
+            count += 1;
+            if count >= PIECE {
+                count = 0;
+                if !send(std::mem::take(&mut piece)) {
+                    return false;
+                }
+            }
+            if more.is_empty() {
+                break;
+            }
+            rest = more;
+        }
+    }
+    piece.is_empty() || send(piece)
+}
+
 /// Decodes one entry.
 pub(crate) fn decode(entry: LogEntry) -> Decoded {
+    decode_frames(&entry, entry.first_sequence, frames(&entry))
+}
+
+/// Bytes of a record, or what is wrong with the frame that should hold them.
+type Frame = Result<Bytes, Undecodable>;
+
+fn decode_frames(entry: &LogEntry, first_sequence: u64, frames: Vec<Frame>) -> Decoded {
     let body = if entry.record_count == 0 {
         Body::Barrier(Barrier::decode(&entry.body))
     } else {
-        Body::Records(records(&entry))
+        Body::Records(frames.into_iter().map(|f| f.and_then(record)).collect())
     };
     Decoded {
         position: entry.position,
-        first_sequence: entry.first_sequence,
+        first_sequence,
         next_sequence: entry
             .first_sequence
             .saturating_add(u64::from(entry.record_count)),
@@ -112,46 +159,43 @@ pub(crate) fn decode(entry: LogEntry) -> Decoded {
     }
 }
 
-fn records(entry: &LogEntry) -> Vec<Result<SealedRecord, Undecodable>> {
-    match schemas::record::frame::split(entry.body.clone()) {
-        Ok(frames) => {
-            let mut records: Vec<_> = frames.into_iter().map(record).collect();
-            let counted = records.len() as u64;
-            if counted != u64::from(entry.record_count) {
-                records.push(Err(Undecodable {
+/// The frames of an entry's body, as far as they can be told apart.
+fn frames(entry: &LogEntry) -> Vec<Frame> {
+    if entry.record_count == 0 {
+        return Vec::new();
+    }
+    match frame::split(entry.body.clone()) {
+        Ok(split) => {
+            let mut frames: Vec<Frame> = split.into_iter().map(Ok).collect();
+            if frames.len() as u64 != u64::from(entry.record_count) {
+                frames.push(Err(Undecodable {
                     hash: schemas::record::hash(&[]),
                     error: RecordError::Frame {
-                        index: records.len(),
+                        index: frames.len(),
                         offset: entry.body.len(),
                         what: "the entry counts another number of records",
                     },
                 }));
             }
-            records
+            frames
         }
-        Err(error) => split_as_far_as_possible(entry, error),
+        Err(error) => {
+            let good = match &error {
+                RecordError::Frame { offset, .. } => *offset,
+                _ => 0,
+            };
+            let before = frame::split(entry.body.slice(..good)).unwrap_or_default();
+            let mut frames: Vec<Frame> = before.into_iter().map(Ok).collect();
+            frames.push(Err(Undecodable {
+                hash: schemas::record::hash(&entry.body[good..]),
+                error,
+            }));
+            frames
+        }
     }
 }
 
-/// The records before the frame that is damaged, and that frame.
-fn split_as_far_as_possible(
-    entry: &LogEntry,
-    error: RecordError,
-) -> Vec<Result<SealedRecord, Undecodable>> {
-    let good = match &error {
-        RecordError::Frame { offset, .. } => *offset,
-        _ => 0,
-    };
-    let before = schemas::record::frame::split(entry.body.slice(..good)).unwrap_or_default();
-    let mut records: Vec<_> = before.into_iter().map(record).collect();
-    records.push(Err(Undecodable {
-        hash: schemas::record::hash(&entry.body[good..]),
-        error,
-    }));
-    records
-}
-
-fn record(bytes: bytes::Bytes) -> Result<SealedRecord, Undecodable> {
+fn record(bytes: Bytes) -> Result<SealedRecord, Undecodable> {
     schemas::record::decode(bytes.clone()).map_err(|error| Undecodable {
         hash: schemas::record::hash(&bytes),
         error,

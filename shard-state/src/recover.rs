@@ -39,7 +39,10 @@ pub struct Progress {
     pub end: u64,
 }
 
-/// Hears of progress, about once a megabyte of log.
+/// Progress is told every so many records, and at the end.
+pub(crate) const PROGRESS_RECORDS: u64 = 20_000;
+
+/// Hears of progress.
 pub type OnProgress = Box<dyn FnMut(Progress) + Send>;
 
 /// A snapshot that was not used.
@@ -214,6 +217,7 @@ pub async fn recover(
     let mut stretches = pipeline::start(reader, shard, from, until);
     let handle = tokio::runtime::Handle::current();
     let work = tokio::task::spawn_blocking(move || {
+        let mut told = next;
         while let Some(stretch) = stretches.blocking_recv() {
             if replay.apply(stretch?)? {
                 break;
@@ -221,11 +225,19 @@ pub async fn recover(
             if !handle.block_on(replay.memory.forget_or_wait(&mut replay.state)) {
                 return Err(RecoverError::ProjectionBehind { shard });
             }
-            progress(Progress {
-                sequence: replay.state.next_sequence() - 1,
-                end: end.saturating_sub(1),
-            });
+            let sequence = replay.state.next_sequence() - 1;
+            if sequence >= told + PROGRESS_RECORDS {
+                told = sequence;
+                progress(Progress {
+                    sequence,
+                    end: end.saturating_sub(1),
+                });
+            }
         }
+        progress(Progress {
+            sequence: replay.state.next_sequence() - 1,
+            end: end.saturating_sub(1),
+        });
         Ok(replay)
     });
     let replay = work

@@ -21,7 +21,7 @@ use schemas::record::{
 
 use crate::divergence::Divergence;
 use crate::pipeline::{self, Body, Decoded, End};
-use crate::recover::{RecoverError, find_record};
+use crate::recover::{PROGRESS_RECORDS, RecoverError, find_record};
 use crate::source::Source;
 use crate::state::ShardState;
 
@@ -248,8 +248,14 @@ fn diverged(position: Position, divergence: Divergence) -> RestoreError {
 struct Copy {
     state: ShardState,
     writer: Box<dyn LogWriter>,
+    /// Of records that are not committed yet, all of one epoch.
+    body: BytesMut,
+    record_count: u32,
     left_behind: u64,
 }
+
+/// A batch is committed when it has so many bytes.
+const BATCH_BYTES: usize = 1024 * 1024;
 
 impl Copy {
     async fn run(
@@ -264,11 +270,14 @@ impl Copy {
         let mut copy = Self {
             state: ShardState::new(source.log_id, shard, source.shard_count, 0),
             writer: target.claim(shard, barrier).await?,
+            body: BytesMut::new(),
+            record_count: 0,
             left_behind: 0,
         };
         let end = *source.reader.watch(shard).borrow();
         let reader = Arc::clone(&source.reader);
         let mut stretches = pipeline::start(reader, shard, Position(0), End::Before(end));
+        let mut told = 0;
         'log: while let Some(stretch) = stretches.recv().await {
             for entry in stretch? {
                 if copy.entry(entry, cut).await? {
@@ -278,8 +287,13 @@ impl Copy {
             // Nothing is decided on this state: it need not remember.
             let last = copy.state.next_sequence() - 1;
             copy.state.forget_through(last);
-            progress(shard, last);
+            if last >= told + PROGRESS_RECORDS {
+                told = last;
+                progress(shard, last);
+            }
         }
+        copy.commit().await?;
+        progress(shard, copy.state.next_sequence() - 1);
         copy.left_behind = end.saturating_sub(copy.state.next_sequence());
         Ok(copy)
     }
@@ -289,39 +303,38 @@ impl Copy {
         let Body::Records(records) = entry.body else {
             return Ok(false);
         };
-        let mut body = BytesMut::new();
-        let first_sequence = self.state.next_sequence();
-        let mut kept = 0;
-        let mut reached = false;
         for (sequence, record) in (entry.first_sequence..).zip(records) {
             let record = record.map_err(|bytes| damaged(entry.position, sequence, bytes.error))?;
             if !cut.keeps(&record.record) {
-                reached = true;
-                break;
+                return Ok(true);
+            }
+            if self.body.len() >= BATCH_BYTES || record.record.epoch != self.state.epoch() {
+                self.commit().await?;
             }
             self.state
                 .apply(&record)
                 .map_err(|divergence| diverged(entry.position, divergence))?;
-            frame::push(&mut body, &record.bytes);
-            kept += 1;
+            self.push(&record);
         }
-        if kept > 0 {
-            self.commit(first_sequence, kept, body).await?;
-        }
-        Ok(reached)
+        Ok(false)
     }
 
-    async fn commit(
-        &mut self,
-        first_sequence: u64,
-        record_count: u32,
-        body: BytesMut,
-    ) -> Result<(), RestoreError> {
+    fn push(&mut self, record: &SealedRecord) {
+        frame::push(&mut self.body, &record.bytes);
+        self.record_count += 1;
+    }
+
+    /// Commits what was pushed: the last records of the state.
+    async fn commit(&mut self) -> Result<(), RestoreError> {
+        let record_count = std::mem::take(&mut self.record_count);
+        if record_count == 0 {
+            return Ok(());
+        }
         let batch = Batch {
             epoch: self.state.epoch(),
-            first_sequence,
+            first_sequence: self.state.next_sequence() - u64::from(record_count),
             record_count,
-            body: body.freeze(),
+            body: std::mem::take(&mut self.body).freeze(),
         };
         match self.writer.commit(batch).await {
             CommitOutcome::Committed(_) => Ok(()),
@@ -369,9 +382,8 @@ impl Copy {
         self.state
             .apply(&record)
             .map_err(|divergence| diverged(Position(0), divergence))?;
-        let mut body = BytesMut::new();
-        frame::push(&mut body, &record.bytes);
-        self.commit(next.sequence, 1, body).await
+        self.push(&record);
+        self.commit().await
     }
 
     fn report(&self) -> RestoredShard {

@@ -37,6 +37,8 @@ pub struct ShardState {
     /// Shards of the log.
     pub shard_count: u32,
     pub(crate) hash_seed: u64,
+    /// The engine's own chain.
+    own: LedgerName,
     /// The log of the last record: an ancestor of `log_id` until its own first record.
     pub(crate) current: Option<LogId>,
     pub(crate) last: Option<LastRecord>,
@@ -56,6 +58,7 @@ impl ShardState {
             shard,
             shard_count,
             hash_seed,
+            own: LedgerName::of_shard(shard),
             current: None,
             last: None,
             epoch: 0,
@@ -253,12 +256,11 @@ impl ShardState {
                 found: record.moment.recorded_at,
             });
         }
-        let own = LedgerName::of_shard(self.shard);
         match &record.payload {
             Payload::Event(_) | Payload::Rejection(_) if record.ledger.is_engine() => {
                 Err(What::Chain)
             }
-            Payload::WriterClaimed(_) | Payload::LogStarted(_) if record.ledger != own => {
+            Payload::WriterClaimed(_) | Payload::LogStarted(_) if record.ledger != self.own => {
                 Err(What::Chain)
             }
             Payload::WriterClaimed(claim) if claim.epoch != record.epoch => Err(What::Epoch {

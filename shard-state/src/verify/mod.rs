@@ -28,6 +28,7 @@ use ports::views::Views;
 use schemas::record::SealedRecord;
 
 use crate::pipeline::{self, Body, Decoded, End};
+use crate::recover::PROGRESS_RECORDS;
 use crate::source::Source;
 use crate::state::ShardState;
 use books::Sums;
@@ -141,6 +142,7 @@ impl Run<'_> {
         ));
         let mut from = Position(0);
         let mut extended = false;
+        let mut told = 0;
         'log: loop {
             let reader = Arc::clone(&self.source.reader);
             let mut stretches = pipeline::start(reader, shard, from, End::Before(end));
@@ -163,11 +165,14 @@ impl Run<'_> {
                 // Nothing is decided on this state: it need not remember.
                 let done = walk.state.next_sequence() - 1;
                 walk.state.forget_through(done);
-                progress(Progress {
-                    shard,
-                    sequence: done,
-                    end: end.saturating_sub(1),
-                });
+                if done >= told + PROGRESS_RECORDS || done + 1 >= end {
+                    told = done;
+                    progress(Progress {
+                        shard,
+                        sequence: done,
+                        end: end.saturating_sub(1),
+                    });
+                }
                 if let Some(position) = damaged {
                     from = Position(position.0 + 1);
                     continue 'log;
