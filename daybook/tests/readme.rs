@@ -1,5 +1,7 @@
 //! The README's commands are run, in order, and their outputs compared with what stands there.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! Whole-process tests of what breaks around a server: disks that fill and fail, clocks that
 //! jump, bytes that flip, keys that come back late.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod clock;
 mod damage;
 mod disk;
