@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use ledger_core::account::AccountStatus;
 use ledger_core::name::LedgerName;
 use ports::projection::{
-    AccountRow, Changes, Checkpoint, HistoryRow, LedgerIndex, LedgerRow, ProjectionError,
-    TransactionMade, TransactionRow,
+    AccountRow, Changes, Checkpoint, LedgerIndex, LedgerRow, ProjectionError, TransactionMade,
+    TransactionRow,
 };
 use prost::Message as _;
 use schemas::record::convert::{encode_transaction, to_proto};
@@ -15,11 +15,10 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::Bulk;
+use super::chunk::chunks;
 use super::days;
 use super::generation::{Generation, LedgerRef, find_ledger, read_checkpoint};
-use super::values::{
-    Values, account_status, account_type, failed, pack_movements, transaction_status, unusable,
-};
+use super::values::{Values, account_status, account_type, failed, transaction_status, unusable};
 
 /// The statements, made once.
 struct Statements {
@@ -73,9 +72,9 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| Statements {
         ") AS v WHERE ledger_id = v.column1 AND transaction_id = v.column2",
     ),
     history: Bulk::new(
-        "INSERT INTO history (ledger_id, account, ledger_sequence, recorded_at, version,
-           debits_posted, credits_posted, debits_pending, credits_pending, movements) VALUES",
-        10,
+        "INSERT INTO history (ledger_id, account, first_sequence, last_sequence,
+           first_recorded_at, records) VALUES",
+        6,
         "",
     ),
     keys: Bulk::new(
@@ -274,11 +273,16 @@ async fn write(
         return Err(unusable("an account moved that was never opened"));
     }
     write_transactions(connection, ids, changes.transactions).await?;
-    let history = changes.history.into_iter();
+    let history: Vec<_> = chunks(changes.history).collect();
     statements
         .history
-        .run(connection, history, |values, row| {
-            add_history(values, ids, &row)
+        .run(connection, history.into_iter(), |values, chunk| {
+            values.add(ids.of(chunk.ledger));
+            values.add(i64::from(chunk.account.0));
+            values.add_u64(chunk.first_sequence);
+            values.add_u64(chunk.last_sequence);
+            values.add(chunk.first_recorded_at.micros());
+            values.add(chunk.records);
         })
         .await?;
     days::add(connection, ids, &changes.days).await?;
@@ -462,14 +466,4 @@ fn body(row: &TransactionRow) -> Vec<u8> {
     let mut body = BytesMut::with_capacity(128);
     encode_transaction(&row.transaction, &mut body);
     body.into()
-}
-
-fn add_history(values: &mut Values, ids: &Ids, row: &HistoryRow) {
-    values.add(ids.of(row.ledger));
-    values.add(i64::from(row.account.0));
-    values.add_u64(row.ledger_sequence);
-    values.add(row.recorded_at.micros());
-    values.add_u64(row.version);
-    values.add_totals(&row.totals);
-    values.add(pack_movements(&row.movements));
 }

@@ -69,7 +69,7 @@ impl Generation {
             // finds the checkpoint of what is there, and goes on from it.
             .synchronous(SqliteSynchronous::Normal)
             .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "67108864")
             .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(200)

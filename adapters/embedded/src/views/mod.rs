@@ -3,6 +3,8 @@
 mod accounts;
 mod apply;
 mod bulk;
+mod chunk;
+mod compare;
 mod days;
 mod generation;
 mod history;

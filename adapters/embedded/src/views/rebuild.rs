@@ -13,13 +13,11 @@ use std::sync::{Arc, PoisonError};
 use async_trait::async_trait;
 use ledger_core::name::LedgerName;
 use ports::projection::{Changes, Checkpoint, HeadRow, Projection, ProjectionError, Rebuild};
-use sqlx::AssertSqlSafe;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::watch;
 
+use super::compare::compare;
 use super::generation::{Found, Generation, read_checkpoint, read_heads};
-use super::schema::COMPARED;
-use super::values::{failed, get, unusable};
+use super::values::{failed, unusable};
 use super::{ReadModels, Sequences, sequence_of};
 use crate::folder::{CURRENT_FILE, VIEWS_FILE, sync_directory};
 
@@ -226,80 +224,4 @@ impl Rebuild for SqliteRebuild {
         }
         Ok(())
     }
-}
-
-/// Compares every table of `main` (the rebuilt one) with the same of `live`, in one read
-/// transaction. Ledgers are matched by name, since their numbers depend on who came first.
-async fn compare(connection: &mut SqliteConnection) -> Result<Vec<String>, ProjectionError> {
-    sqlx::raw_sql(
-        "BEGIN;
-         CREATE TEMP TABLE IF NOT EXISTS matched
-             (live_id INTEGER PRIMARY KEY, main_id INTEGER NOT NULL, name TEXT NOT NULL);
-         DELETE FROM temp.matched;
-         INSERT INTO temp.matched SELECT l.ledger_id, m.ledger_id, l.name
-           FROM live.ledgers l JOIN main.ledgers m USING (name);",
-    )
-    .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
-    let mut found = Vec::new();
-    for (table, key, columns) in COMPARED {
-        if let Some(difference) = difference(connection, table, key, columns).await? {
-            found.push(difference);
-        }
-    }
-    Ok(found)
-}
-
-/// The first difference in `table`: a live row that the rebuilt table does not have alike; or,
-/// where there is none, rows that only the rebuilt table has.
-async fn difference(
-    connection: &mut SqliteConnection,
-    table: &str,
-    key: &[&str],
-    columns: &[&str],
-) -> Result<Option<String>, ProjectionError> {
-    let joined: String = key
-        .iter()
-        .map(|column| format!(" AND m.{column} = l.{column}"))
-        .collect();
-    let unlike: Vec<_> = columns
-        .iter()
-        .map(|column| format!("m.{column} IS NOT l.{column}"))
-        .collect();
-    let shown: Vec<_> = key
-        .iter()
-        .map(|column| format!("'{column} ' || quote(l.{column})"))
-        .chain(columns.iter().map(|column| {
-            format!(
-                "CASE WHEN m.ledger_id IS NOT NULL AND m.{column} IS NOT l.{column} THEN
-                   '{column} is ' || quote(l.{column}) || ' and rebuilt ' || quote(m.{column}) END"
-            )
-        }))
-        .collect();
-    let text = format!(
-        "SELECT concat_ws(', ', coalesce('ledger ' || x.name, 'a ledger that is not rebuilt'), {},
-                CASE WHEN m.ledger_id IS NULL THEN 'not in the rebuilt table' END)
-           FROM live.{table} l LEFT JOIN temp.matched x ON x.live_id = l.ledger_id
-           LEFT JOIN main.{table} m ON m.ledger_id = x.main_id{joined}
-          WHERE m.ledger_id IS NULL OR {} LIMIT 1",
-        shown.join(", "),
-        unlike.join(" OR "),
-    );
-    let row = sqlx::query(AssertSqlSafe(text))
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    if let Some(row) = row {
-        let what: String = get(&row, 0)?;
-        return Ok(Some(format!("{table}: {what}")));
-    }
-    let counts =
-        format!("SELECT (SELECT count(*) FROM live.{table}), (SELECT count(*) FROM main.{table})");
-    let row = sqlx::query(AssertSqlSafe(counts))
-        .fetch_one(connection)
-        .await
-        .map_err(failed)?;
-    let (live, rebuilt): (i64, i64) = (get(&row, 0)?, get(&row, 1)?);
-    Ok((live != rebuilt).then(|| format!("{table}: {live} rows, and {rebuilt} rebuilt")))
 }

@@ -10,8 +10,9 @@ pub(crate) const FORMAT: i64 = 1;
 /// `PRAGMA application_id` of read models: "DBVW".
 pub(crate) const APPLICATION_ID: i64 = 0x4442_5657;
 
-/// Bytes of a page.
-pub(crate) const PAGE_BYTES: u32 = 8_192;
+/// Bytes of a page. A stretch changes one page of history for every account that moved, so
+/// small pages are better here.
+pub(crate) const PAGE_BYTES: u32 = 4_096;
 
 /// The tables.
 pub(crate) const TABLES: &str = "
@@ -95,18 +96,16 @@ CREATE INDEX transactions_in_order
 CREATE INDEX transactions_pending
     ON transactions (ledger_id, ledger_sequence, transaction_id, effective_at) WHERE status = 2;
 
+-- An account's history: each row holds some records of one account, one after another, packed
+-- (see chunk.rs).
 CREATE TABLE history (
-    ledger_id       INTEGER NOT NULL,
-    account         INTEGER NOT NULL,
-    ledger_sequence INTEGER NOT NULL,
-    recorded_at     INTEGER NOT NULL,
-    version         INTEGER NOT NULL,
-    debits_posted   ANY     NOT NULL,
-    credits_posted  ANY     NOT NULL,
-    debits_pending  ANY     NOT NULL,
-    credits_pending ANY     NOT NULL,
-    movements       BLOB    NOT NULL,
-    PRIMARY KEY (ledger_id, account, ledger_sequence)
+    ledger_id         INTEGER NOT NULL,
+    account           INTEGER NOT NULL,
+    first_sequence    INTEGER NOT NULL,
+    last_sequence     INTEGER NOT NULL,
+    first_recorded_at INTEGER NOT NULL,
+    records           BLOB    NOT NULL,
+    PRIMARY KEY (ledger_id, account, first_sequence)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE days (
@@ -159,7 +158,8 @@ SELECT l.name AS ledger, t.ledger_sequence,
 ";
 
 /// Tables that are compared after a rebuild, and their columns: the key first (but for the
-/// ledger, which every one has), then the rest.
+/// ledger, which every one has), then the rest. (History is compared record by record: how it is
+/// cut into rows depends on the stretches that it was applied in.)
 pub(crate) const COMPARED: &[(&str, &[&str], &[&str])] = &[
     (
         "ledgers",
@@ -207,19 +207,6 @@ pub(crate) const COMPARED: &[(&str, &[&str], &[&str])] = &[
             "request_hash",
             "sequence",
             "body",
-        ],
-    ),
-    (
-        "history",
-        &["account", "ledger_sequence"],
-        &[
-            "recorded_at",
-            "version",
-            "debits_posted",
-            "credits_posted",
-            "debits_pending",
-            "credits_pending",
-            "movements",
         ],
     ),
     (

@@ -9,8 +9,8 @@ use ledger_core::amount::Amount;
 use ledger_core::facts::{KeyEntry, RequestHash};
 use ledger_core::key::{IdempotencyKey, TransactionId};
 use ledger_core::time::Timestamp;
-use ledger_core::transaction::{Posting, Transaction, TransactionStatus};
-use ports::projection::{Movement, ProjectionError};
+use ledger_core::transaction::{Transaction, TransactionStatus};
+use ports::projection::ProjectionError;
 use prost::Message as _;
 use schemas::proto::record::v1 as proto;
 use schemas::record::convert::{decode_transaction, to_core};
@@ -324,137 +324,5 @@ pub(crate) fn transaction_status(status: TransactionStatus) -> i64 {
     }
 }
 
-/// Version of the encoding of movements.
-const MOVEMENTS_V1: u8 = 1;
-
-/// Packs movements: a version byte, then for each 16 bytes of id, 8 of effective time, 1 of
-/// effect, 4 and 4 of the accounts (all big-endian), and the amount as LEB128. A row of history
-/// is made for every posting and account, so its size is most of the size of the read models.
-pub(crate) fn pack_movements(movements: &[Movement]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1 + movements.len() * 40);
-    out.push(MOVEMENTS_V1);
-    for movement in movements {
-        out.extend_from_slice(&movement.transaction.0.to_be_bytes());
-        out.extend_from_slice(&movement.effective_at.micros().to_be_bytes());
-        out.push(transaction_status(movement.effect) as u8);
-        out.extend_from_slice(&movement.posting.debit.0.to_be_bytes());
-        out.extend_from_slice(&movement.posting.credit.0.to_be_bytes());
-        let mut amount = movement.posting.amount.minor_units();
-        while amount >= 0x80 {
-            out.push(amount as u8 | 0x80);
-            amount >>= 7;
-        }
-        out.push(amount as u8);
-    }
-    out
-}
-
-/// What [`pack_movements`] packed.
-pub(crate) fn unpack_movements(bytes: &[u8]) -> Result<Vec<Movement>, ProjectionError> {
-    unpack(bytes).ok_or_else(|| unusable("the movements of a row of history are damaged"))
-}
-
-fn unpack(bytes: &[u8]) -> Option<Vec<Movement>> {
-    let (&version, mut rest) = bytes.split_first()?;
-    if version != MOVEMENTS_V1 {
-        return None;
-    }
-    let mut movements = Vec::with_capacity(rest.len() / 34);
-    while !rest.is_empty() {
-        let id: [u8; 16] = take(&mut rest)?;
-        let effective_at: [u8; 8] = take(&mut rest)?;
-        let [effect] = take(&mut rest)?;
-        let debit: [u8; 4] = take(&mut rest)?;
-        let credit: [u8; 4] = take(&mut rest)?;
-        let mut amount = 0u128;
-        let mut shift = 0;
-        loop {
-            let [byte] = take(&mut rest)?;
-            if shift > 126 {
-                return None;
-            }
-            amount |= u128::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-            shift += 7;
-        }
-        movements.push(Movement {
-            transaction: TransactionId(u128::from_be_bytes(id)),
-            effective_at: Timestamp::from_micros(i64::from_be_bytes(effective_at))?,
-            effect: match effect {
-                1 => TransactionStatus::Posted,
-                2 => TransactionStatus::Pending,
-                3 => TransactionStatus::Voided,
-                4 => TransactionStatus::Expired,
-                _ => return None,
-            },
-            posting: Posting {
-                debit: AccountNumber(u32::from_be_bytes(debit)),
-                credit: AccountNumber(u32::from_be_bytes(credit)),
-                amount: Amount::new(amount)?,
-            },
-        });
-    }
-    Some(movements)
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, tail) = rest.split_first_chunk::<N>()?;
-    *rest = tail;
-    Some(*head)
-}
-
 /// Texts of statements that are made at run time, from constant parts alone.
 pub(crate) type Sql = Arc<str>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn movement(effect: TransactionStatus, amount: u128) -> Movement {
-        Movement {
-            transaction: TransactionId(u128::MAX - 7),
-            effective_at: Timestamp::from_micros(-5).unwrap(),
-            effect,
-            posting: Posting {
-                debit: AccountNumber(u32::MAX),
-                credit: AccountNumber(1),
-                amount: Amount::new(amount).unwrap(),
-            },
-        }
-    }
-
-    #[test]
-    fn movements_are_unpacked_as_they_were_packed() {
-        let movements = [
-            movement(TransactionStatus::Posted, 0),
-            movement(TransactionStatus::Pending, 127),
-            movement(TransactionStatus::Voided, 128),
-            movement(TransactionStatus::Expired, i128::MAX as u128),
-        ];
-        for count in 0..=movements.len() {
-            let packed = pack_movements(&movements[..count]);
-            assert_eq!(unpack_movements(&packed).unwrap(), movements[..count]);
-        }
-    }
-
-    #[test]
-    fn damaged_movements_are_refused() {
-        let packed = pack_movements(&[movement(TransactionStatus::Posted, 1_000)]);
-        for cut in 0..packed.len() {
-            // A cut right behind the version byte is a list of none.
-            assert!(
-                cut == 1 || unpack_movements(&packed[..cut]).is_err(),
-                "{cut}"
-            );
-        }
-        let mut endless = packed.clone();
-        endless.truncate(34);
-        endless.extend([0xff; 30]);
-        assert!(unpack_movements(&endless).is_err());
-        let mut other = packed;
-        other[0] = 9;
-        assert!(unpack_movements(&other).is_err());
-    }
-}
