@@ -14,7 +14,7 @@ use crate::projector::{Config, Wish};
 use crate::status::{State, Status};
 use crate::stretch::{Bounds, Cursor, Stretch};
 
-/// Longest wait of a projector that gathers while the writer is busy. Small enough to be "a few
+/// Longest pause after a stretch, so that what the writer commits meanwhile gathers. Small enough to be "a few
 /// ms" for who reads, long enough that single commits do not each cost a transaction.
 const GATHER_MAX: Duration = Duration::from_millis(4);
 
@@ -158,15 +158,14 @@ impl Follower {
         let took = started.elapsed();
         let log_next = *committed.borrow();
         self.standing(&after, log_next);
-        let behind = log_next > after.next_sequence();
+        let enough_waits = full || ahead.is_some();
         *place = Some(Place { at: after, ahead });
-        // The writer is busy: let more come together, no longer than what was just spent, so
-        // that many small commits are not as many transactions here. A projector that is far
-        // behind has enough waiting, and one that has caught up answers the next commit at once.
-        Ok(Step::Applied(if behind && !full {
-            took.min(GATHER_MAX)
-        } else {
-            Duration::ZERO
+        // At most half of the time is spent here while little waits: many small commits are
+        // not as many transactions, and the writer has the other half. Who is far behind has
+        // enough waiting; who was idle answers the next commit at once.
+        Ok(Step::Applied(match enough_waits {
+            true => Duration::ZERO,
+            false => took.min(GATHER_MAX),
         }))
     }
 

@@ -24,6 +24,11 @@ async fn every_decision_is_found_every_way() {
     let server = Server::new(2).await;
     for ledger in ["bank", "shop"] {
         server.books(ledger, 7).write(80).await;
+        // Waits until all of it is in the read models: a decision shows transactions as they are.
+        let settled = server.api.get_ledger(request(v1::GetLedgerRequest {
+            ledger: ledger.to_owned(),
+        }));
+        settled.await.unwrap();
     }
     let mut refused = 0;
     let mut made = 0;

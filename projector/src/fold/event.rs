@@ -6,8 +6,7 @@ use ledger_core::event::{Event, ResultingBalances};
 use ledger_core::key::IdempotencyKey;
 use ledger_core::transaction::{Posting, Transaction, TransactionKind, TransactionStatus};
 use ports::projection::{
-    AccountRow, BalanceRow, DayRow, HistoryRow, LedgerRow, Movement, TransactionMade,
-    TransactionRow,
+    AccountRow, BalanceRow, HistoryRow, LedgerRow, Movement, TransactionMade, TransactionRow,
 };
 
 use super::{Fold, Source, Unfit};
@@ -150,41 +149,7 @@ impl Fold {
         if let Some((account, _)) = moves.next() {
             return Err(Unfit::NoBalance(account));
         }
-        drop(moves);
-        drop(after);
-        self.bucket(source);
         Ok(())
-    }
-
-    /// Adds the POSTED movements of the record's history rows to the days.
-    fn bucket(&mut self, source: &Source) {
-        let rows = self
-            .history
-            .iter()
-            .rev()
-            .take_while(|row| {
-                row.ledger == source.ledger && row.ledger_sequence == source.ledger_sequence
-            })
-            .flat_map(|row| row.movements.iter().map(|movement| (row.account, movement)));
-        for (account, movement) in rows {
-            if movement.effect != TransactionStatus::Posted {
-                continue;
-            }
-            let (debits, credits) = if movement.posting.debit == account {
-                (movement.posting.amount, Amount::ZERO)
-            } else {
-                (Amount::ZERO, movement.posting.amount)
-            };
-            self.days.push(DayRow {
-                ledger: source.ledger,
-                account,
-                day: movement.effective_at.utc_day(),
-                debits,
-                credits,
-                first_ledger_sequence: source.ledger_sequence,
-                last_ledger_sequence: source.ledger_sequence,
-            });
-        }
     }
 
     fn made(&mut self, source: &Source, transaction: Transaction, keyed: bool) {

@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 
 use ledger_core::account::AccountNumber;
+use ledger_core::amount::Amount;
+use ledger_core::transaction::TransactionStatus;
 use ports::projection::{
     AccountRow, BalanceRow, Changes, DayRow, HeadRow, HistoryRow, KeyRow, LedgerIndex, LedgerRow,
-    TransactionRow,
+    Movement, TransactionRow,
 };
 
 use super::{Fold, Unfit};
@@ -24,7 +26,7 @@ pub(super) fn finish(mut fold: Fold) -> Result<Changes, Unfit> {
         .collect();
 
     // Rows of a ledger and account come in order of the ledger sequence, and sorts are stable.
-    sort_large(&mut fold.history, |row: &HistoryRow| {
+    fold.history = sorted_large(fold.history, |row: &HistoryRow| {
         (u64::from(row.ledger.0) << 32) | u64::from(row.account.0)
     });
     let mut balances = balances(&fold.history, fold.unmoved, fold.open_holds)?;
@@ -37,11 +39,12 @@ pub(super) fn finish(mut fold: Fold) -> Result<Changes, Unfit> {
     fold.ledger_rows.sort_by_key(|row| row.ledger);
     fold.ledger_rows.dedup_by(join_ledger);
 
-    sort_large(&mut fold.transactions, |row: &TransactionRow| {
+    fold.transactions = sorted_large(fold.transactions, |row: &TransactionRow| {
         (row.ledger, row.transaction.id)
     });
     fold.transactions.dedup_by(join_transaction);
 
+    let days = days(&fold.history)?;
     Ok(Changes {
         ledger_rows: fold.ledger_rows,
         heads,
@@ -49,7 +52,7 @@ pub(super) fn finish(mut fold: Fold) -> Result<Changes, Unfit> {
         balances,
         transactions: fold.transactions,
         history: fold.history,
-        days: days(fold.days)?,
+        days,
         keys: keys(fold.keys),
         places: {
             fold.places
@@ -60,30 +63,27 @@ pub(super) fn finish(mut fold: Fold) -> Result<Changes, Unfit> {
     })
 }
 
-/// Sorts large rows stably by a small key: sorts an index, then moves each row once.
-fn sort_large<T, K: Ord + Copy>(rows: &mut [T], key: impl Fn(&T) -> K) {
+/// Sorts large rows stably by a small key: sorts an index, then moves each row once. The moves
+/// do not wait for each other, as those of an exchange in place would.
+fn sorted_large<T, K: Ord + Copy>(rows: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut order: Vec<(K, u32)> = rows
         .iter()
         .enumerate()
         .map(|(index, row)| (key(row), index as u32))
         .collect();
     if order.is_sorted() {
-        return;
+        return rows;
     }
     order.sort_unstable();
-    // order[i] is the row that belongs at i; follow each cycle once.
-    for start in 0..order.len() {
-        let mut at = start;
-        loop {
-            let from = order[at].1 as usize;
-            order[at].1 = at as u32;
-            if from == start {
-                break;
-            }
-            rows.swap(at, from);
-            at = from;
-        }
-    }
+    let mut slots: Vec<Option<T>> = rows.into_iter().map(Some).collect();
+    order
+        .into_iter()
+        .map(|(_, index)| {
+            slots[index as usize]
+                .take()
+                .expect("each index stands once")
+        })
+        .collect()
 }
 
 /// The last balance of each account that moved, with the change of its open holds.
@@ -178,22 +178,62 @@ fn replace<T>(old: &mut Option<T>, new: &mut Option<T>) {
     }
 }
 
-fn days(mut rows: Vec<DayRow>) -> Result<Vec<DayRow>, Unfit> {
-    rows.sort_by_key(|row| (row.ledger, row.account, row.day));
-    let mut overflow = None;
-    rows.dedup_by(|later, row| {
-        if (later.ledger, later.account, later.day) != (row.ledger, row.account, row.day) {
-            return false;
+/// The POSTED movements of each account by day. History stands by account, and most movements
+/// of an account lie on the day of the one before, so little is ever sorted.
+fn days(history: &[HistoryRow]) -> Result<Vec<DayRow>, Unfit> {
+    let mut rows: Vec<DayRow> = Vec::new();
+    for run in history.chunk_by(|a, b| (a.ledger, a.account) == (b.ledger, b.account)) {
+        let start = rows.len();
+        for row in run {
+            for movement in &row.movements {
+                if movement.effect == TransactionStatus::Posted {
+                    let of_movement = day_of(row, movement);
+                    match rows[start..].last_mut() {
+                        Some(last) if last.day == of_movement.day => join_day(last, &of_movement)?,
+                        _ => rows.push(of_movement),
+                    }
+                }
+            }
         }
-        let sums = row.debits.checked_add(later.debits);
-        match sums.zip(row.credits.checked_add(later.credits)) {
-            Some((debits, credits)) => (row.debits, row.credits) = (debits, credits),
-            None => overflow = Some(row.account),
+        if !rows[start..].is_sorted_by(|a, b| a.day < b.day) {
+            let mut of_account = rows.split_off(start);
+            of_account.sort_by_key(|row| row.day);
+            for row in of_account {
+                match rows[start..].last_mut() {
+                    Some(last) if last.day == row.day => join_day(last, &row)?,
+                    _ => rows.push(row),
+                }
+            }
         }
-        row.last_ledger_sequence = later.last_ledger_sequence;
-        true
-    });
-    overflow.map_or(Ok(rows), |account| Err(Unfit::Overflow(account)))
+    }
+    Ok(rows)
+}
+
+/// Adds `later`, whose movements come after those of `row`.
+fn join_day(row: &mut DayRow, later: &DayRow) -> Result<(), Unfit> {
+    let overflow = Unfit::Overflow(row.account);
+    let debits = row.debits.checked_add(later.debits);
+    let credits = row.credits.checked_add(later.credits);
+    (row.debits, row.credits) = debits.zip(credits).ok_or(overflow)?;
+    row.last_ledger_sequence = later.last_ledger_sequence;
+    Ok(())
+}
+
+fn day_of(row: &HistoryRow, movement: &Movement) -> DayRow {
+    let amount = movement.posting.amount;
+    let (debits, credits) = match movement.posting.debit == row.account {
+        true => (amount, Amount::ZERO),
+        false => (Amount::ZERO, amount),
+    };
+    DayRow {
+        ledger: row.ledger,
+        account: row.account,
+        day: movement.effective_at.utc_day(),
+        debits,
+        credits,
+        first_ledger_sequence: row.ledger_sequence,
+        last_ledger_sequence: row.ledger_sequence,
+    }
 }
 
 fn keys(mut rows: Vec<KeyRow>) -> Vec<KeyRow> {

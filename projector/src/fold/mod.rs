@@ -17,7 +17,7 @@ use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
 use ports::log::Position;
 use ports::projection::{
-    AccountRow, BalanceRow, Changes, DayRow, HistoryRow, KeyRow, LedgerIndex, LedgerRow, Movement,
+    AccountRow, BalanceRow, Changes, HistoryRow, KeyRow, LedgerIndex, LedgerRow, Movement,
     PlaceRow, TransactionRow,
 };
 use schemas::record::{Payload, Record, RecordHash, SealedRecord};
@@ -98,7 +98,6 @@ pub struct Fold {
     open_holds: Vec<(LedgerIndex, AccountNumber, i64)>,
     transactions: Vec<TransactionRow>,
     history: Vec<HistoryRow>,
-    days: Vec<DayRow>,
     keys: Vec<KeyRow>,
     places: Vec<PlaceRow>,
     /// Of the record at hand; kept for their memory.
