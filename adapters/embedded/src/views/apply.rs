@@ -11,7 +11,6 @@ use ports::projection::{
 };
 use prost::Message as _;
 use schemas::record::convert::{encode_transaction, to_proto};
-use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::bulk::Bulk;
@@ -116,18 +115,42 @@ impl Generation {
         }
         check_indexes(&changes)?;
         let mut writer = self.writer.lock().await;
-        let Some(connection) = writer.as_mut() else {
+        let Some(writer) = writer.as_mut() else {
             return Err(ProjectionError::Unavailable(
                 "they are closed, or opened for reading alone".to_owned(),
             ));
         };
-        // Rolled back when it is dropped, so that nothing is left half done by an error, nor by
-        // a caller who goes away.
-        let mut transaction = connection
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed)?;
-        let found = read_checkpoint(&mut transaction, self.log_id, shard).await?;
+        writer.begin().await?;
+        let written = self
+            .write(&mut writer.connection, shard, from, to, changes)
+            .await;
+        let committed = match written {
+            Ok(new) => writer.commit().await.map(|()| new),
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(new) => {
+                self.remember(new);
+                Ok(())
+            }
+            Err(error) => {
+                writer.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes everything, within a transaction. Gives the ledgers that memory should know when it
+    /// has committed.
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        shard: u32,
+        from: Option<&Checkpoint>,
+        to: &Checkpoint,
+        changes: Changes,
+    ) -> Result<Vec<(LedgerName, LedgerRef)>, ProjectionError> {
+        let found = read_checkpoint(connection, self.log_id, shard).await?;
         if found.as_ref() != from {
             return Err(ProjectionError::CheckpointMoved {
                 shard,
@@ -135,12 +158,10 @@ impl Generation {
                 found: found.map(Box::new),
             });
         }
-        let (ids, new) = self.ids(&mut transaction, shard, &changes.ledgers).await?;
-        write(&mut transaction, &ids, changes).await?;
-        move_checkpoint(&mut transaction, shard, to).await?;
-        transaction.commit().await.map_err(failed)?;
-        self.remember(new);
-        Ok(())
+        let (ids, new) = self.ids(connection, shard, &changes.ledgers).await?;
+        write(connection, &ids, changes).await?;
+        move_checkpoint(connection, shard, to).await?;
+        Ok(new)
     }
 
     /// Ids of `ledgers`; ledgers that were never seen get one. Gives those that memory should
@@ -467,3 +488,6 @@ fn body(row: &TransactionRow) -> Vec<u8> {
     encode_transaction(&row.transaction, &mut body);
     body.into()
 }
+
+#[cfg(test)]
+mod tests;

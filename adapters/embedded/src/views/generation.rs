@@ -42,8 +42,57 @@ pub(crate) struct Generation {
     pub(crate) readers: SqlitePool,
     pub(crate) facts: SqlitePool,
     /// `None` when opened for reading alone, or closed.
-    pub(crate) writer: Mutex<Option<SqliteConnection>>,
+    pub(crate) writer: Mutex<Option<Writer>>,
     names: RwLock<HashMap<LedgerName, LedgerRef>>,
+}
+
+/// The connection that writes, and its transactions.
+///
+/// They are begun and ended by hand: SQLite ends a transaction by itself where the disk is full,
+/// and sqlx, which counts them, would take the next one for a savepoint of it for ever.
+pub(crate) struct Writer {
+    pub(crate) connection: SqliteConnection,
+    /// A transaction was begun, and neither committed nor rolled back since.
+    begun: bool,
+}
+
+impl Writer {
+    fn new(connection: SqliteConnection) -> Self {
+        Self {
+            connection,
+            begun: false,
+        }
+    }
+
+    /// Begins a transaction. One that a caller left behind by going away is rolled back first.
+    pub(crate) async fn begin(&mut self) -> Result<(), ProjectionError> {
+        if self.begun {
+            self.roll_back().await;
+        }
+        self.begun = true;
+        self.execute("BEGIN IMMEDIATE").await
+    }
+
+    /// Commits it.
+    pub(crate) async fn commit(&mut self) -> Result<(), ProjectionError> {
+        self.execute("COMMIT").await?;
+        self.begun = false;
+        Ok(())
+    }
+
+    /// Rolls it back, if SQLite has not done so by itself.
+    pub(crate) async fn roll_back(&mut self) {
+        let _ = self.execute("ROLLBACK").await;
+        self.begun = false;
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), ProjectionError> {
+        sqlx::query(sql)
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
 }
 
 /// What a file of read models turned out to be.
@@ -131,7 +180,7 @@ impl Generation {
             log_id,
             readers: sqlite::readers(reading.clone(), READERS, "daybook-query"),
             facts: sqlite::readers(reading, FACTS_READERS, "daybook-facts"),
-            writer: Mutex::new(writer),
+            writer: Mutex::new(writer.map(Writer::new)),
             names: RwLock::default(),
         }
     }
@@ -146,7 +195,7 @@ impl Generation {
         self.readers.close().await;
         self.facts.close().await;
         if let Some(writer) = self.writer.lock().await.take()
-            && let Err(error) = writer.close().await
+            && let Err(error) = writer.connection.close().await
         {
             tracing::warn!(%error, "the read models were not closed cleanly; nothing is lost");
         }

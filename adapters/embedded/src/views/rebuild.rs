@@ -159,11 +159,12 @@ impl Rebuild for SqliteRebuild {
 
     async fn differences(&self) -> Result<Vec<String>, ProjectionError> {
         let mut writer = self.rebuilt.generation.writer.lock().await;
-        let Some(connection) = writer.as_mut() else {
+        let Some(writer) = writer.as_mut() else {
             return Err(ProjectionError::Unavailable(
                 "the rebuild is closed".to_owned(),
             ));
         };
+        let connection = &mut writer.connection;
         let live = self.live.current()?;
         let name = live.file().to_str().unwrap_or_default().to_owned();
         sqlx::query("ATTACH DATABASE ? AS live")
@@ -185,7 +186,7 @@ impl Rebuild for SqliteRebuild {
         let new = Arc::clone(&self.rebuilt.generation);
         {
             let mut writer = new.writer.lock().await;
-            let Some(connection) = writer.as_mut() else {
+            let Some(writer) = writer.as_mut() else {
                 return Err(ProjectionError::Unavailable(
                     "the rebuild is closed".to_owned(),
                 ));
@@ -196,7 +197,7 @@ impl Rebuild for SqliteRebuild {
                 "PRAGMA synchronous = NORMAL",
             ] {
                 sqlx::raw_sql(statement)
-                    .execute(&mut *connection)
+                    .execute(&mut writer.connection)
                     .await
                     .map_err(failed)?;
             }
