@@ -73,7 +73,7 @@ codes! {
     BooksNotClosed = "BOOKS_NOT_CLOSED",
     /// Only holds are captured and voided.
     TransactionNotAHold = "TRANSACTION_NOT_A_HOLD",
-    /// The hold was captured to its end.
+    /// The hold has ended, with something captured.
     HoldAlreadyPosted = "HOLD_ALREADY_POSTED",
     /// The hold was voided.
     HoldAlreadyVoided = "HOLD_ALREADY_VOIDED",

@@ -27,6 +27,9 @@ pub struct SnapshotEntry {
     pub name: String,
     /// What it says of itself; `None` where the manifest is damaged.
     pub manifest: Option<Manifest>,
+    /// False where there is no manifest at all: it was never finished, is being made, or is being
+    /// removed.
+    pub has_manifest: bool,
     /// Compressed bytes of all its chunks.
     pub bytes: u64,
 }

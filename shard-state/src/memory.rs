@@ -13,6 +13,12 @@ pub const KEPT_RECORDS: u64 = 250_000;
 /// Records that are remembered at most, when the index is far behind.
 pub const REMEMBERED_MAX: usize = 4_000_000;
 
+/// Bytes of larger transactions above which everything is forgotten that the index has passed.
+pub const KEPT_BYTES: u64 = 64 << 20;
+
+/// Bytes of larger transactions that are remembered at most, when the index is far behind.
+pub const REMEMBERED_BYTES_MAX: u64 = 512 << 20;
+
 /// Forgetting is done for so many records at once.
 const STEP: u64 = 50_000;
 
@@ -38,8 +44,14 @@ impl Memory {
     /// Forgets what may be forgotten.
     pub(crate) fn forget(&mut self, state: &mut ShardState) {
         let last = state.next_sequence() - 1;
-        let through = (*self.projected.borrow()).min(last.saturating_sub(KEPT_RECORDS));
-        if through >= self.forgotten + STEP {
+        let is_heavy = state.remembered_bytes() > KEPT_BYTES;
+        let (kept, step) = if is_heavy {
+            (0, 1)
+        } else {
+            (KEPT_RECORDS, STEP)
+        };
+        let through = (*self.projected.borrow()).min(last.saturating_sub(kept));
+        if through >= self.forgotten + step {
             state.forget_through(through);
             self.forgotten = through;
         }
@@ -49,7 +61,8 @@ impl Memory {
     /// where it does not.
     pub(crate) async fn forget_or_wait(&mut self, state: &mut ShardState) -> bool {
         self.forget(state);
-        while state.remembered() > REMEMBERED_MAX {
+        while state.remembered() > REMEMBERED_MAX || state.remembered_bytes() > REMEMBERED_BYTES_MAX
+        {
             tracing::warn!(
                 shard = state.shard,
                 sequence = state.next_sequence() - 1,

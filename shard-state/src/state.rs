@@ -162,6 +162,15 @@ impl ShardState {
         }
     }
 
+    /// Bytes, about, of the larger transactions in memory, over all ledgers.
+    pub fn remembered_bytes(&self) -> u64 {
+        self.chains
+            .iter()
+            .filter_map(|chain| chain.ledger.as_ref())
+            .map(LedgerState::remembered_bytes)
+            .sum()
+    }
+
     /// Records whose keys are in memory, over all ledgers.
     pub fn remembered(&self) -> usize {
         self.chains

@@ -75,6 +75,18 @@ impl ObjectSnapshots {
         Ok(manifest)
     }
 
+    async fn has_manifest(&self, shard: u32, name: &str) -> Result<bool, SnapshotError> {
+        match self
+            .store
+            .head(&folder(shard).join(name).join(MANIFEST))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
     async fn object(&self, shard: u32, name: &str, object: &str) -> Result<Bytes, SnapshotError> {
         let path = folder(shard).join(name).join(object);
         let found = match self.store.get(&path).await {
@@ -191,8 +203,10 @@ impl SnapshotStore for ObjectSnapshots {
                 Err(SnapshotError::Damaged { .. }) => None,
                 Err(error) => return Err(error),
             };
+            let has_manifest = manifest.is_some() || self.has_manifest(shard, &name).await?;
             let chunks = manifest.iter().flat_map(|manifest| &manifest.chunks);
             entries.push(SnapshotEntry {
+                has_manifest,
                 bytes: chunks.map(|chunk| chunk.bytes).sum(),
                 name,
                 manifest,

@@ -312,7 +312,9 @@ impl<T: Copy> Machine<T> {
         if let Some(fault) = self.guard.fault() {
             return Some(Fault::unavailable(fault.to_string()));
         }
-        if self.remembered() > self.bounds.remember_most {
+        if self.remembered() > self.bounds.remember_most
+            || self.state.remembered_bytes() > shard_state::REMEMBERED_BYTES_MAX
+        {
             return Some(Fault::Overloaded {
                 what: format!(
                     "memory, with the read models {} records behind the log,",
@@ -336,11 +338,16 @@ impl<T: Copy> Machine<T> {
         }
         self.loaded.facts = Ok(HashMap::new());
         let last = self.state.next_sequence() - 1;
+        let is_heavy = self.state.remembered_bytes() > shard_state::KEPT_BYTES;
+        let (least, step) = match is_heavy {
+            true => (0, 1),
+            false => (self.bounds.remember_least, self.bounds.forget_step),
+        };
         let through = self
             .projected
             .min(self.committed)
-            .min(last.saturating_sub(self.bounds.remember_least));
-        if through >= self.forgotten + self.bounds.forget_step {
+            .min(last.saturating_sub(least));
+        if through >= self.forgotten + step {
             self.state.forget_through(through);
             self.forgotten = through;
         }

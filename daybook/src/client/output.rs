@@ -36,6 +36,18 @@ pub fn note(text: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
+/// `text` without what could forge a line of a table: ends of lines, other control characters,
+/// and marks that turn the direction of writing. Descriptions are other people's words.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
 /// Prints JSON, indented.
 pub fn json(value: &serde_json::Value) {
     line(serde_json::to_string_pretty(value).expect("a JSON value is printable"));
@@ -105,7 +117,11 @@ impl Table {
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.heads.len());
-        self.rows.push(cells);
+        let printable = |cell: Cell| Cell {
+            text: printable(&cell.text),
+            ..cell
+        };
+        self.rows.push(cells.into_iter().map(printable).collect());
     }
 
     /// True without rows.
@@ -176,6 +192,15 @@ pub fn fields(pairs: &[(&str, String)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_description_cannot_forge_a_row() {
+        let mut table = Table::new(&["what"]);
+        table.row(vec![cell(Style::new(), "rent\r\n99.00 USD \u{202e}x")]);
+        let rendered = table.render();
+        assert_eq!(rendered.lines().count(), 2, "{rendered}");
+        assert!(!rendered.contains(['\r', '\u{202e}']), "{rendered}");
+    }
 
     #[test]
     fn columns_are_aligned_whatever_their_style() {

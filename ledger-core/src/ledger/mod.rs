@@ -247,6 +247,12 @@ impl LedgerState {
         self.memory.forgotten_through()
     }
 
+    /// Bytes, about, of the transactions in memory that take more than a plain transfer, whose
+    /// size [`Self::remembered`] says enough of.
+    pub fn remembered_bytes(&self) -> u64 {
+        self.memory.bytes()
+    }
+
     /// Records whose keys are in memory.
     pub fn remembered(&self) -> usize {
         self.memory.len()

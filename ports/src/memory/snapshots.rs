@@ -50,6 +50,7 @@ impl SnapshotStore for MemorySnapshots {
         let newest_first = of_shard.rev().map(|((_, name), (manifest, chunks))| {
             let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
             SnapshotEntry {
+                has_manifest: true,
                 name: name.clone(),
                 manifest: Some(manifest.clone()),
                 bytes,

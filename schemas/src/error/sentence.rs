@@ -23,7 +23,7 @@ const fn template(code: Code) -> Option<&'static str> {
         Code::AccountHasHolds => "account {account} still has {holds} open holds",
         Code::AccountNotEmpty => "account {account} still has a balance of {balance}",
         Code::TransactionNotAHold => "transaction {transaction} is not a hold",
-        Code::HoldAlreadyPosted => "hold {transaction} was captured to its end",
+        Code::HoldAlreadyPosted => "hold {transaction} has ended, with something captured",
         Code::HoldAlreadyVoided => "hold {transaction} was voided",
         Code::HoldExpired => "hold {transaction} has expired",
         Code::PeriodClosed => {

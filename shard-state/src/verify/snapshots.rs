@@ -35,7 +35,13 @@ impl<'a> Snapshots<'a> {
         for entry in store.list(shard).await? {
             let name = entry.name;
             let Some(manifest) = entry.manifest else {
-                let what = "its manifest is damaged, or it was never finished";
+                // A crash, or a snapshot that is being made or removed right now.
+                if !entry.has_manifest {
+                    let why = format!("{name}: it was never finished");
+                    report.summary.left_out.push(why);
+                    continue;
+                }
+                let what = "its manifest is damaged";
                 snapshots.find(report, "SNAPSHOT_DAMAGED", &name, None, what);
                 continue;
             };
@@ -117,7 +123,12 @@ impl<'a> Snapshots<'a> {
         let (manifest, chunks) = match self.store.get(self.shard, name).await {
             Ok(found) => found,
             Err(SnapshotError::Damaged { what, .. }) => {
-                self.find(report, "SNAPSHOT_DAMAGED", name, sequence, &what);
+                if self.is_listed(name).await? {
+                    self.find(report, "SNAPSHOT_DAMAGED", name, sequence, &what);
+                } else {
+                    let why = format!("{name}: it was removed meanwhile");
+                    report.summary.left_out.push(why);
+                }
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -135,6 +146,14 @@ impl<'a> Snapshots<'a> {
             self.find(report, "STATE_DIFFERS", name, sequence, &what);
         }
         Ok(())
+    }
+
+    /// False where another one has removed it since the walk began.
+    async fn is_listed(&self, name: &str) -> Result<bool, SnapshotError> {
+        let listed = self.store.list(self.shard).await?;
+        Ok(listed
+            .iter()
+            .any(|entry| entry.name == name && entry.has_manifest))
     }
 
     fn find(

@@ -3,9 +3,11 @@
 use crate::account::AccountNumber;
 use crate::amount::Amount;
 use crate::key::TransactionId;
-use crate::text::Metadata;
+use crate::text::{Metadata, Text};
 use crate::time::Timestamp;
-use crate::transaction::{LimitsMode, Posting, Transaction, TransactionKind, TransactionStatus};
+use crate::transaction::{
+    LimitsMode, Posting, Progress, Transaction, TransactionKind, TransactionStatus,
+};
 
 /// A transaction in memory.
 #[derive(Debug, Clone)]
@@ -95,6 +97,25 @@ impl Kept {
             Self::Transfer(id, _) => *id,
             Self::Full(transaction) => transaction.id,
         }
+    }
+
+    /// Bytes that it takes, about: a whole transaction may be large.
+    pub(super) fn bytes(&self) -> u64 {
+        let Self::Full(transaction) = self else {
+            return size_of::<Self>() as u64;
+        };
+        // What an entry of a map costs beside its key and value.
+        const ENTRY: usize = 64;
+        let metadata: usize = transaction
+            .metadata
+            .entries()
+            .iter()
+            .map(|(key, value)| ENTRY + key.len() + value.size())
+            .sum();
+        let words = transaction.description.as_ref().map_or(0, Text::size);
+        let postings = transaction.postings.len() * size_of::<Posting>();
+        let progress = transaction.progress.len() * size_of::<Progress>();
+        (size_of::<Transaction>() + metadata + words + postings + progress) as u64
     }
 
     pub(super) fn unpack(&self) -> Transaction {

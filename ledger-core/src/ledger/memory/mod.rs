@@ -80,6 +80,8 @@ pub(crate) struct Memory {
     index: Index,
     /// Transactions that do not stand in their key's record, with the last sequence.
     kept: HashMap<TransactionId, (Kept, u64), FixedState>,
+    /// What those take, about.
+    kept_bytes: u64,
     /// Which sequences touched those, oldest first. One that was touched again stands here again.
     queue: VecDeque<(u64, TransactionId)>,
     /// Touched by the event whose key was not remembered yet.
@@ -100,6 +102,7 @@ impl Memory {
             len: 0,
             index: Index::new(),
             kept: HashMap::with_hasher(hasher.clone()),
+            kept_bytes: 0,
             hasher,
             queue: VecDeque::new(),
             unassigned: Vec::new(),
@@ -230,7 +233,10 @@ impl Memory {
         if let Some(number) = self.find(&IdempotencyKey::Uuid(id.0)) {
             self.record_mut(number).transfer = Transfer::NONE;
         }
-        self.kept.insert(id, (kept, sequence));
+        self.kept_bytes += kept.bytes();
+        if let Some((before, _)) = self.kept.insert(id, (kept, sequence)) {
+            self.kept_bytes -= before.bytes();
+        }
         self.queue.push_back((sequence, id));
     }
 
@@ -304,8 +310,9 @@ impl Memory {
                 .kept
                 .get(&id)
                 .is_some_and(|(_, last)| *last == sequence)
+                && let Some((gone, _)) = self.kept.remove(&id)
             {
-                self.kept.remove(&id);
+                self.kept_bytes -= gone.bytes();
             }
         }
     }
@@ -316,6 +323,11 @@ impl Memory {
 
     pub(crate) fn forgotten_stamp(&self) -> Option<Timestamp> {
         self.forgotten_stamp
+    }
+
+    /// Bytes of transactions that do not stand in their key's record, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.kept_bytes
     }
 
     /// How many records are in memory.

@@ -94,7 +94,7 @@ pub(super) const ROWS: &[RefusalRow] = &[
         "To take a posted transaction back, reverse it.",
     ]),
     row("HOLD_ALREADY_POSTED", &["transaction"], [
-        "A final capture ended the hold, or all of it was captured.",
+        "A final capture ended the hold, all of it was captured, or what was left of it was voided or expired after a capture.",
         "Nothing, if that was the aim. To take money back, reverse the captures; for more, make a new transaction.",
     ]),
     row("HOLD_ALREADY_VOIDED", &["transaction"], [
