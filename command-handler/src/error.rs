@@ -59,6 +59,7 @@ impl StartError {
                 LogError::Damaged { .. } => "LOG_DAMAGED",
                 LogError::Unusable(_) => "LOG_UNUSABLE",
                 LogError::Unavailable(_) => "UNAVAILABLE",
+                LogError::NotOwner { .. } => "NOT_OWNER",
             },
             Self::Recover { source, .. } => source.code(),
             Self::Clock { source, .. } => source.code(),

@@ -2,8 +2,10 @@
 //!
 //! Services depend on these traits and never on an adapter; adapters never on a service.
 
+pub mod archive;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod history;
 pub mod log;
 #[cfg(feature = "memory")]
 pub mod memory;

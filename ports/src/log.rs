@@ -9,6 +9,8 @@
 //! deposed by a later claim never commits again. What it does not promise: that a batch is
 //! atomic. After a fault any prefix of its records may stand in the log.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use schemas::record::LogId;
@@ -50,6 +52,59 @@ pub struct Batch {
     pub record_count: u32,
     /// As in [`LogEntry::body`].
     pub body: Bytes,
+    /// What is committed together with the records.
+    pub attached: Attached,
+}
+
+/// What a commit carries besides records, in the same transaction. Only a log whose medium also
+/// holds the topics that commands come from is ever given any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// How far the topics that commands come from have been consumed, by (topic, partition).
+    pub consumed: Vec<Consumed>,
+    /// Messages to the topics beside the log.
+    pub messages: Vec<SideMessage>,
+}
+
+impl Attached {
+    /// True where nothing is attached.
+    pub fn is_empty(&self) -> bool {
+        self.consumed.is_empty() && self.messages.is_empty()
+    }
+}
+
+/// How far a partition of a topic of commands has been consumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: u32,
+    /// The offset after the last record that was consumed.
+    pub next_offset: u64,
+}
+
+/// A topic beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SideTopic {
+    /// What became of every command that came by a topic.
+    Outcomes,
+    /// Records that are no commands, with the reason and where they came from.
+    DeadLetters,
+}
+
+/// A message to a topic beside the log. It may be written again after a fault: who reads it
+/// tells repeats by the source that its headers name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideMessage {
+    /// Where it goes.
+    pub topic: SideTopic,
+    /// Its key; a partitioned topic has it on the partition of the shard.
+    pub key: Bytes,
+    /// Its headers, in order.
+    pub headers: Vec<(&'static str, Bytes)>,
+    /// Its payload.
+    pub payload: Bytes,
 }
 
 /// What became of a commit.
@@ -89,6 +144,14 @@ pub enum LogError {
     /// Made by another version, or for another number of shards, or not a log at all.
     #[error("the log cannot be used: {0}")]
     Unusable(String),
+    /// The shard is not given to this node now: another one writes it, or will.
+    #[error("shard {shard} is not this node's to write: {why}")]
+    NotOwner {
+        /// The shard.
+        shard: u32,
+        /// What refused it.
+        why: String,
+    },
 }
 
 /// A log, opened.
@@ -109,7 +172,7 @@ pub trait EventLog: Send + Sync + 'static {
     async fn claim(&self, shard: u32, barrier: Bytes) -> Result<Box<dyn LogWriter>, LogError>;
 
     /// A reader, which may be used beside writers.
-    fn reader(&self) -> std::sync::Arc<dyn LogReader>;
+    fn reader(&self) -> Arc<dyn LogReader>;
 }
 
 /// The right to commit to one shard. One commit at a time.
@@ -117,6 +180,40 @@ pub trait EventLog: Send + Sync + 'static {
 pub trait LogWriter: Send {
     /// Commits `batch` durably.
     async fn commit(&mut self, batch: Batch) -> CommitOutcome;
+
+    /// Commits `attached`, or a control record where nothing is attached, though there are no
+    /// records: [`CommitOutcome::Committed`] says that this writer had not been deposed when
+    /// this was called. A STRONG read of an idle writer waits for it. Where the medium's own
+    /// lock lets nobody depose a living writer, there is nothing to be done.
+    async fn confirm(&mut self, attached: Attached) -> CommitOutcome {
+        let _ = attached;
+        CommitOutcome::Committed(Position::default())
+    }
+
+    /// True where another node may depose this writer without its knowing, so that STRONG reads
+    /// need a commit that began after them.
+    fn can_be_deposed(&self) -> bool {
+        false
+    }
+}
+
+/// Where a shard begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begin {
+    /// Nothing before it can be read.
+    pub position: Position,
+    /// Sequence of the first record at or after it.
+    pub sequence: u64,
+}
+
+impl Default for Begin {
+    /// Nothing was trimmed.
+    fn default() -> Self {
+        Self {
+            position: Position::default(),
+            sequence: 1,
+        }
+    }
 }
 
 /// Reads committed entries.
@@ -139,6 +236,16 @@ pub trait LogReader: Send + Sync + 'static {
     /// # Errors
     /// As [`Self::read`].
     async fn entry_of(&self, shard: u32, sequence: u64) -> Result<Option<LogEntry>, LogError>;
+
+    /// Where `shard` begins: position and sequence of its first entry that is still there. What
+    /// was before has been trimmed, and stands in the archive.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    async fn begins(&self, shard: u32) -> Result<Begin, LogError> {
+        let _ = shard;
+        Ok(Begin::default())
+    }
 
     /// The entry at `position` as it stands, though it is damaged, where it can be read at all:
     /// for `verify`, which names the record that is damaged in it. For nothing else.

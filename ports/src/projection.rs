@@ -241,6 +241,16 @@ pub enum ProjectionError {
         /// What stands there.
         found: Option<Box<Checkpoint>>,
     },
+    /// The account history stands before the stretch that was to be written (its store lost
+    /// what it had, or was never filled): it is to be filled from the log up to there first.
+    /// Nothing was written.
+    #[error("the account history of shard {shard} has got to {found:?} only")]
+    HistoryBehind {
+        /// The shard.
+        shard: u32,
+        /// What stands there.
+        found: Option<Box<Checkpoint>>,
+    },
     /// It cannot be reached now. Nothing was written.
     #[error("the read models cannot be reached: {0}")]
     Unavailable(String),

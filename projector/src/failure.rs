@@ -97,9 +97,12 @@ impl Failure {
             Self::Log(LogError::Unavailable(_)) => "UNAVAILABLE",
             Self::Log(LogError::Damaged { .. }) => "LOG_DAMAGED",
             Self::Log(LogError::Unusable(_)) => "LOG_UNUSABLE",
+            Self::Log(LogError::NotOwner { .. }) => "NOT_OWNER",
             Self::Projection(ProjectionError::Unavailable(_)) => "UNAVAILABLE",
             Self::Projection(
-                ProjectionError::CheckpointMoved { .. } | ProjectionError::Unusable(_),
+                ProjectionError::CheckpointMoved { .. }
+                | ProjectionError::HistoryBehind { .. }
+                | ProjectionError::Unusable(_),
             ) => "READ_MODELS_UNUSABLE",
             Self::Internal(_) => "INTERNAL",
         }

@@ -12,6 +12,7 @@ pub(crate) fn views(error: ProjectionError) -> Fault {
     match error {
         ProjectionError::Unavailable(why) => Fault::Unavailable { why },
         ProjectionError::Unusable(why) => Fault::ReadModelsUnusable { why },
+        error @ ProjectionError::HistoryBehind { .. } => Fault::unavailable(error.to_string()),
         error @ ProjectionError::CheckpointMoved { .. } => Fault::internal(error.to_string()),
     }
 }
@@ -23,6 +24,7 @@ pub(crate) fn log(error: LogError) -> Fault {
         error @ LogError::Damaged { .. } => Fault::LogDamaged {
             why: error.to_string(),
         },
+        error @ LogError::NotOwner { .. } => Fault::unavailable(error.to_string()),
         LogError::Unusable(why) => Fault::internal(why),
     }
 }

@@ -97,6 +97,7 @@ impl Filler {
             first_sequence: self.first,
             record_count: self.count,
             body: std::mem::take(&mut self.body).freeze(),
+            attached: Default::default(),
         });
         self.first += u64::from(self.count);
         self.count = 0;

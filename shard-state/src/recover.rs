@@ -167,6 +167,7 @@ impl RecoverError {
         match self {
             Self::Log(LogError::Locked(_)) => "LOG_LOCKED",
             Self::Log(LogError::Unusable(_)) | Self::Unfinished { .. } => "LOG_UNUSABLE",
+            Self::Log(LogError::NotOwner { .. }) => "NOT_OWNER",
             Self::Log(LogError::Damaged { .. })
             | Self::Diverged { .. }
             | Self::Undecodable { .. } => "LOG_DAMAGED",

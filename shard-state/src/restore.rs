@@ -335,6 +335,7 @@ impl Copy {
             first_sequence: self.state.next_sequence() - u64::from(record_count),
             record_count,
             body: std::mem::take(&mut self.body).freeze(),
+            attached: Default::default(),
         };
         match self.writer.commit(batch).await {
             CommitOutcome::Committed(_) => Ok(()),

@@ -40,7 +40,13 @@ fn dependencies(metadata: &Metadata) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 const SERVICES: [&str; 3] = ["command-handler", "projector", "query-api"];
-const ADAPTERS: [&str; 2] = ["adapter-embedded", "adapter-object-store"];
+const ADAPTERS: [&str; 5] = [
+    "adapter-embedded",
+    "adapter-object-store",
+    "adapter-kafka",
+    "adapter-bigtable",
+    "adapter-postgres",
+];
 const SEES_EVERYTHING: [&str; 3] = ["daybook", "xtask", "examples"];
 
 /// What a crate of the house may depend on within the house.

@@ -77,6 +77,7 @@ async fn commits(opened: &Embedded, bytes: usize, count: u64) {
             first_sequence: next + n,
             record_count: 1,
             body: Bytes::from(body.to_vec()),
+            attached: Default::default(),
         };
         let one = Instant::now();
         let outcome = writer.commit(batch).await;

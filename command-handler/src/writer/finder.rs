@@ -73,7 +73,7 @@ impl Finder {
         let found = self.reader.entry_of(self.shard, sequence).await;
         let entry = found
             .map_err(|error| match error {
-                LogError::Unavailable(_) | LogError::Locked(_) => {
+                LogError::Unavailable(_) | LogError::Locked(_) | LogError::NotOwner { .. } => {
                     Fault::unavailable(error.to_string())
                 }
                 LogError::Damaged { .. } | LogError::Unusable(_) => Fault::LogDamaged {

@@ -276,6 +276,7 @@ impl<T: Copy> Machine<T> {
             first_sequence: last_sequence + 1 - u64::from(open.records),
             record_count: open.records,
             body: open.body.freeze(),
+            attached: Default::default(),
         });
         self.in_flight = Some(InFlight {
             last_sequence,

@@ -44,7 +44,7 @@ pub fn open_failure(error: OpenError, dir: &Path) -> Failure {
     let code = match &error {
         OpenError::Locked { .. } | OpenError::Log(LogError::Locked(_)) => "LOG_LOCKED",
         OpenError::Log(LogError::Damaged { .. }) => "LOG_DAMAGED",
-        OpenError::Log(LogError::Unusable(_)) => "LOG_UNUSABLE",
+        OpenError::Log(LogError::Unusable(_) | LogError::NotOwner { .. }) => "LOG_UNUSABLE",
         OpenError::Log(LogError::Unavailable(_)) | OpenError::Io { .. } => "FOLDER_UNREADABLE",
         OpenError::Views(_) => "READ_MODELS_UNUSABLE",
         OpenError::SqliteTooOld { .. } => "SQLITE_TOO_OLD",

@@ -75,6 +75,7 @@ pub fn batch(
         first_sequence,
         record_count: count,
         body: body.freeze(),
+        attached: Default::default(),
     }
 }
 

@@ -175,6 +175,7 @@ impl Scribe {
                     first_sequence: of.first,
                     record_count: of.count,
                     body: std::mem::take(&mut of.body).freeze(),
+                    attached: Default::default(),
                 };
                 of.first += u64::from(of.count);
                 of.count = 0;

@@ -420,6 +420,7 @@ impl Maker {
             first_sequence: self.first,
             record_count: self.count,
             body: std::mem::take(&mut self.body).freeze(),
+            attached: Default::default(),
         };
         let outcome = self.writer.commit(batch).await;
         assert!(

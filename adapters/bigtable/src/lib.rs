@@ -1,0 +1,1 @@
+//! Account history and the archive of the log in Bigtable.
