@@ -1,11 +1,10 @@
-//! Daybook's own tasks. `cargo xtask test` runs every check and test there is.
-
-mod steps;
-mod totals;
+//! Daybook's own tasks. `cargo xtask test` runs every check and test there is, `cargo xtask stack`
+//! starts the servers that the cluster profile runs on.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{stack, steps};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Daybook's own tasks")]
@@ -20,15 +19,27 @@ enum Task {
     Test,
     /// Formatting and lints alone.
     Lint,
+    /// The local stack: real Kafka, Bigtable emulator, Postgres and MinIO, without containers.
+    Stack {
+        #[command(flatten)]
+        which: stack::cli::Which,
+        #[command(subcommand)]
+        action: stack::cli::Action,
+    },
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().task {
-        Task::Test => steps::lint().and_then(|()| steps::test()),
-        Task::Lint => steps::lint(),
+    let outcome: Result<bool, Box<dyn std::error::Error>> = match Cli::parse().task {
+        Task::Test => steps::lint()
+            .and_then(|()| steps::test())
+            .map(|()| true)
+            .map_err(Into::into),
+        Task::Lint => steps::lint().map(|()| true).map_err(Into::into),
+        Task::Stack { which, action } => stack::cli::run(&which, action).map_err(Into::into),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             anstream::eprintln!("cargo xtask: {error}");
             ExitCode::FAILURE
