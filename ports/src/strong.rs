@@ -65,6 +65,12 @@ pub enum StrongError {
         /// Why.
         why: String,
     },
+    /// Another node writes the shard, or none does yet.
+    #[error("shard {shard} is not written by this node")]
+    NotOwner {
+        /// The shard.
+        shard: u32,
+    },
     /// Its queue is full; repeat later.
     #[error("the queue of shard {0} is full")]
     Overloaded(u32),

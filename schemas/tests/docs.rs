@@ -177,6 +177,7 @@ fn faults() -> Vec<Fault> {
             shard: 0,
             why: why(),
         },
+        Fault::NotOwner { shard: 0 },
         Fault::internal("a bug"),
     ]
 }

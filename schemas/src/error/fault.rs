@@ -168,6 +168,12 @@ pub enum Fault {
         /// Why.
         why: String,
     },
+    /// Another node of the cluster writes the shard, or none does yet.
+    #[error("shard {shard} is not written by this node")]
+    NotOwner {
+        /// The shard.
+        shard: u32,
+    },
     /// A fault of Daybook's own.
     #[error("a fault inside of the server: {why}")]
     Internal {
@@ -211,6 +217,7 @@ impl Fault {
             Self::ProjectionStopped { .. } => "PROJECTION_STOPPED",
             Self::LogDamaged { .. } => "LOG_DAMAGED",
             Self::ShardStopped { .. } => "SHARD_STOPPED",
+            Self::NotOwner { .. } => "NOT_OWNER",
             Self::Internal { .. } => "INTERNAL",
         }
     }
@@ -234,6 +241,7 @@ impl Fault {
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::ReadTimeout { .. }
             | Self::Unavailable { .. }
+            | Self::NotOwner { .. }
             | Self::ReadModelsUnusable { .. }
             | Self::ProjectionStopped { .. } => Code::Unavailable,
             Self::Overloaded { .. } | Self::DiskFull { .. } => Code::ResourceExhausted,
@@ -249,7 +257,7 @@ impl Fault {
             Self::ReadTimeout { .. } => Some(50),
             Self::Overloaded { .. } => Some(100),
             Self::DeadlineExceeded => Some(200),
-            Self::Unavailable { .. } => Some(500),
+            Self::Unavailable { .. } | Self::NotOwner { .. } => Some(500),
             Self::DiskFull { .. } => Some(10_000),
             _ => None,
         }
@@ -304,7 +312,9 @@ impl Fault {
                 ("asked", asked.to_string()),
                 ("reached", reached.to_string()),
             ],
-            Self::DiskFull { shard } | Self::ShardStopped { shard, .. } => {
+            Self::DiskFull { shard }
+            | Self::ShardStopped { shard, .. }
+            | Self::NotOwner { shard } => {
                 vec![("shard", shard.to_string())]
             }
             Self::TokenOfAnotherLog { found, expected } => vec![
