@@ -9,6 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "daybook/record/v1/record.proto",
         "daybook/snapshot/v1/snapshot.proto",
+        "daybook/history/v1/history.proto",
+        "daybook/archive/v1/archive.proto",
         "daybook/v1/common.proto",
         "daybook/v1/command.proto",
         "daybook/v1/resources.proto",

@@ -64,3 +64,43 @@ pub trait History: Send + Sync + 'static {
         through: u64,
     ) -> Result<Option<HistoryRow>, ProjectionError>;
 }
+
+/// Whether a history of `shard` that has got to `found` may take the stretch from `from` to
+/// `to`: what [`History::append`] looks at first.
+///
+/// # Errors
+/// [`ProjectionError::HistoryBehind`]; [`ProjectionError::Unusable`] where it was made from
+/// another log or another past of this one.
+pub fn may_append(
+    shard: u32,
+    found: Option<&Checkpoint>,
+    from: Option<&Checkpoint>,
+    to: &Checkpoint,
+) -> Result<(), ProjectionError> {
+    let reached = found.map_or(0, |found| found.sequence);
+    if reached < from.map_or(0, |from| from.sequence) {
+        return Err(ProjectionError::HistoryBehind {
+            shard,
+            found: found.map(|found| Box::new(*found)),
+        });
+    }
+    let Some(found) = found else { return Ok(()) };
+    let known = from.into_iter().chain([to]);
+    for other in known {
+        let diverged = other.log_id != found.log_id
+            || (other.sequence == found.sequence && other.record_hash != found.record_hash);
+        if diverged {
+            return Err(ProjectionError::Unusable(format!(
+                "the account history of shard {shard} knows record {} of log {} with hash {}; \
+                 the read models go on from another past (record {} of log {} with hash {})",
+                found.sequence,
+                found.log_id,
+                found.record_hash,
+                other.sequence,
+                other.log_id,
+                other.record_hash
+            )));
+        }
+    }
+    Ok(())
+}

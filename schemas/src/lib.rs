@@ -21,6 +21,20 @@ pub mod proto {
             tonic::include_proto!("daybook.snapshot.v1");
         }
     }
+    /// Account history in a store of its own.
+    pub mod history {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("daybook.history.v1");
+        }
+    }
+    /// The archive of the log.
+    pub mod archive {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("daybook.archive.v1");
+        }
+    }
 }
 
 /// The descriptor set of all files, for reflection.

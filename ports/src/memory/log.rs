@@ -9,7 +9,7 @@ use schemas::record::{LogId, frame};
 use tokio::sync::watch;
 
 use crate::log::{
-    Batch, CommitOutcome, EventLog, LogEntry, LogError, LogReader, LogWriter, Position,
+    Batch, Begin, CommitOutcome, EventLog, LogEntry, LogError, LogReader, LogWriter, Position,
 };
 
 /// What the next commit meets with.
@@ -46,6 +46,7 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Stored {
     entries: Vec<LogEntry>,
+    begin: Begin,
     claims: u64,
     epoch: u64,
     faults: VecDeque<Fault>,
@@ -73,6 +74,21 @@ impl MemoryLog {
     /// All entries of `shard`.
     pub fn entries(&self, shard: u32) -> Vec<LogEntry> {
         self.stored(shard).entries.clone()
+    }
+
+    /// Trims `shard`: nothing before the entry that holds the record of `sequence` can be read
+    /// any more. Panics where there is no such entry.
+    pub fn trim(&self, shard: u32, sequence: u64) {
+        let mut stored = self.stored(shard);
+        let first = stored
+            .entries
+            .iter()
+            .find(|entry| (entry.first_sequence..entry.next_sequence()).contains(&sequence))
+            .expect("tests trim at records that are there");
+        stored.begin = Begin {
+            position: first.position,
+            sequence: first.first_sequence,
+        };
     }
 
     /// Another log with what `change` makes of this one's entries: with bytes flipped, entries
@@ -170,6 +186,7 @@ impl LogReader for MemoryLog {
         }
         let stored = self.stored(shard);
         let mut bytes = 0;
+        let from = from.max(stored.begin.position);
         let follow = stored.entries.iter().filter(|entry| entry.position >= from);
         Ok(follow
             .take_while(|entry| {
@@ -183,9 +200,19 @@ impl LogReader for MemoryLog {
 
     async fn entry_of(&self, shard: u32, sequence: u64) -> Result<Option<LogEntry>, LogError> {
         let stored = self.stored(shard);
-        let holds =
-            |entry: &&LogEntry| (entry.first_sequence..entry.next_sequence()).contains(&sequence);
+        let begin = stored.begin.position;
+        let holds = |entry: &&LogEntry| {
+            entry.position >= begin
+                && (entry.first_sequence..entry.next_sequence()).contains(&sequence)
+        };
         Ok(stored.entries.iter().find(holds).cloned())
+    }
+
+    async fn begins(&self, shard: u32) -> Result<Begin, LogError> {
+        if shard >= self.shard_count() {
+            return Ok(Begin::default());
+        }
+        Ok(self.stored(shard).begin)
     }
 
     fn watch(&self, shard: u32) -> watch::Receiver<u64> {

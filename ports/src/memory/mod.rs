@@ -2,12 +2,16 @@
 //! with, a store of snapshots, read models of plain maps, and a writer that fills them with what
 //! real ledgers decide.
 
+mod archive;
+mod history;
 mod log;
 mod random;
 mod scribe;
 mod snapshots;
 mod views;
 
+pub use archive::MemoryArchive;
+pub use history::{MemoryHistory, WithHistory};
 pub use log::{Fault, MemoryLog};
 pub use random::{ACCOUNTS, RandomBooks};
 pub use scribe::Scribe;

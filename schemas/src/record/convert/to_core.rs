@@ -303,7 +303,8 @@ pub fn transaction_status(value: i32) -> Result<TransactionStatus, RecordError> 
     })
 }
 
-fn posting(posting: &proto::Posting) -> Result<Posting, RecordError> {
+/// A posting.
+pub fn posting(posting: &proto::Posting) -> Result<Posting, RecordError> {
     Ok(Posting {
         debit: account_number(posting.debit)?,
         credit: account_number(posting.credit)?,

@@ -213,7 +213,8 @@ pub fn transaction_status(status: TransactionStatus) -> proto::TransactionStatus
     }
 }
 
-fn posting(posting: &Posting) -> proto::Posting {
+/// A posting.
+pub fn posting(posting: &Posting) -> proto::Posting {
     let (amount, amount_high) = halves(posting.amount.minor_units());
     proto::Posting {
         debit: posting.debit.0,
