@@ -29,8 +29,9 @@ pub trait History: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ProjectionError::HistoryBehind`] where it has not got to `from`: nothing was written.
-    /// Otherwise rows may have been written, which does no harm, but the checkpoint has not
-    /// moved.
+    /// [`ProjectionError::Unusable`] where its checkpoint is of another log, or has the
+    /// sequence of `from` or `to` with another hash: nothing was written either. Otherwise rows
+    /// may have been written, which does no harm, but the checkpoint has not moved.
     async fn append(
         &self,
         shard: u32,

@@ -68,3 +68,33 @@ mod views {
 
     ports::read_models_conformance!(InMemory);
 }
+
+mod history {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use ports::conformance::history::{HistoryUnderTest, OpenedHistory};
+    use ports::memory::MemoryHistory;
+    use schemas::record::LogId;
+
+    /// Is closed by giving up its clone, and opened again as it was.
+    struct InMemory(MemoryHistory);
+
+    #[async_trait]
+    impl HistoryUnderTest for InMemory {
+        fn reopens(&self) -> bool {
+            true
+        }
+
+        async fn open(&mut self, _: u32) -> OpenedHistory {
+            OpenedHistory {
+                history: Arc::new(self.0.clone()),
+                log_id: LogId([1; 16]),
+            }
+        }
+
+        async fn close(&mut self) {}
+    }
+
+    ports::history_conformance!(InMemory(MemoryHistory::new()));
+}

@@ -358,7 +358,7 @@ async fn compare_places(models: &Models, plain: &MemoryViews, name: &LedgerName,
     }
 }
 
-fn moments(story: &Story) -> Vec<Timestamp> {
+pub(super) fn moments(story: &Story) -> Vec<Timestamp> {
     let last = story.now().micros();
     let step = (last - BEGIN) / 9 + 1;
     let mut moments: Vec<_> = (0..=9).map(|n| at(BEGIN + n * step)).collect();

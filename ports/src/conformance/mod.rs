@@ -1,7 +1,7 @@
 //! The conformance suite: what every adapter of a port is held to, one list for all of them.
 //!
 //! An adapter implements the small trait that opens and damages its medium
-//! ([`log::LogUnderTest`], [`projection::ViewsUnderTest`]) and
+//! ([`log::LogUnderTest`], [`projection::ViewsUnderTest`], [`history::HistoryUnderTest`]) and
 //! stamps the list with a macro, one test per case:
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //! Where an adapter lacks a capability, the case prints which, and passes.
 
 pub mod compare;
+pub mod history;
 pub mod log;
 pub mod projection;
 pub mod samples;
@@ -95,6 +96,34 @@ macro_rules! read_models_conformance {
                 a_rebuild_is_compared_and_switched,
                 a_rebuild_that_differs_says_where,
                 a_rebuild_that_is_given_up_changes_nothing,
+            ]
+        );
+    };
+}
+
+/// The cases of an account history. The argument makes a fresh
+/// [`HistoryUnderTest`](crate::conformance::history::HistoryUnderTest).
+#[macro_export]
+macro_rules! history_conformance {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            history,
+            $make,
+            [
+                an_empty_history_knows_nothing,
+                rows_are_read_back_as_by_plain_maps,
+                a_long_history_is_read_in_any_range,
+                a_row_of_the_most_postings_fits,
+                names_that_begin_alike_are_apart,
+                writing_a_stretch_again_changes_nothing,
+                a_stretch_that_overlaps_moves_on,
+                a_stretch_beyond_the_checkpoint_is_refused,
+                rows_of_another_log_are_refused,
+                another_record_at_the_same_sequence_is_refused,
+                a_history_moves_without_rows,
+                history_shards_move_apart_and_at_once,
+                the_same_stretch_at_once_is_written_once,
+                what_was_appended_survives_reopening,
             ]
         );
     };
