@@ -6,9 +6,11 @@ pub mod archive;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod history;
+pub mod ingestion;
 pub mod log;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod ownership;
 pub mod projection;
 pub mod routing;
 pub mod snapshot;

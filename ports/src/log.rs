@@ -9,6 +9,7 @@
 //! deposed by a later claim never commits again. What it does not promise: that a batch is
 //! atomic. After a fault any prefix of its records may stand in the log.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -100,11 +101,21 @@ pub struct SideMessage {
     /// Where it goes.
     pub topic: SideTopic,
     /// Its key; a partitioned topic has it on the partition of the shard.
-    pub key: Bytes,
-    /// Its headers, in order.
-    pub headers: Vec<(&'static str, Bytes)>,
+    pub key: Option<Bytes>,
+    /// Its headers, in order: a dead letter keeps those of the record that it was.
+    pub headers: Vec<(Cow<'static, str>, Option<Bytes>)>,
     /// Its payload.
-    pub payload: Bytes,
+    pub payload: Option<Bytes>,
+}
+
+impl SideMessage {
+    /// Bytes that it takes, about.
+    pub fn size(&self) -> usize {
+        let of = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + of(value)).sum();
+        of(&self.key) + of(&self.payload) + headers + 64
+    }
 }
 
 /// What became of a commit.

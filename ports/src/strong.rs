@@ -1,6 +1,8 @@
 //! STRONG reads: they pass through the writer of the shard like a command, and are answered
 //! when the batch that they were ordered with has committed.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use ledger_core::account::Account;
 use ledger_core::command::AccountRef;
@@ -65,11 +67,13 @@ pub enum StrongError {
         /// Why.
         why: String,
     },
-    /// Another node writes the shard, or none does yet.
-    #[error("shard {shard} is not written by this node")]
+    /// Another node writes the shard, or will; ask there.
+    #[error("shard {shard} is not this node's{}", .owner.as_ref().map(|at| format!("; ask {at}")).unwrap_or_default())]
     NotOwner {
         /// The shard.
         shard: u32,
+        /// Address of the node that is believed to write it.
+        owner: Option<Arc<str>>,
     },
     /// Its queue is full; repeat later.
     #[error("the queue of shard {0} is full")]

@@ -34,7 +34,7 @@ pub(crate) fn strong(error: StrongError) -> Fault {
     match error {
         StrongError::LedgerNotFound(ledger) => Fault::LedgerNotFound { ledger },
         error @ StrongError::Unavailable { .. } => Fault::unavailable(error.to_string()),
-        StrongError::NotOwner { shard } => Fault::NotOwner { shard },
+        StrongError::NotOwner { shard, owner } => Fault::NotOwner { shard, owner },
         StrongError::Overloaded(shard) => Fault::Overloaded {
             what: format!("the queue of shard {shard}"),
         },

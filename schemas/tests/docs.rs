@@ -177,7 +177,10 @@ fn faults() -> Vec<Fault> {
             shard: 0,
             why: why(),
         },
-        Fault::NotOwner { shard: 0 },
+        Fault::NotOwner {
+            shard: 0,
+            owner: Some("10.0.0.7:7070".into()),
+        },
         Fault::internal("a bug"),
     ]
 }

@@ -1,5 +1,7 @@
 //! Faults: everything that a caller is told and that is not recorded.
 
+use std::sync::Arc;
+
 use ledger_core::key::{IdempotencyKey, TransactionId};
 use ledger_core::name::LedgerName;
 use tonic::Code;
@@ -96,6 +98,17 @@ pub enum Fault {
         /// Why.
         why: String,
     },
+    /// Another node writes the ledger's shard, or will.
+    #[error(
+        "shard {shard} is not this node's to write{}",
+        .owner.as_ref().map(|at| format!("; {at} is said to have it")).unwrap_or_default()
+    )]
+    NotOwner {
+        /// The shard.
+        shard: u32,
+        /// Address of the node that is believed to write it.
+        owner: Option<Arc<str>>,
+    },
     /// A queue is full.
     #[error("the server is working at its limit: {what} is full")]
     Overloaded {
@@ -168,12 +181,6 @@ pub enum Fault {
         /// Why.
         why: String,
     },
-    /// Another node of the cluster writes the shard, or none does yet.
-    #[error("shard {shard} is not written by this node")]
-    NotOwner {
-        /// The shard.
-        shard: u32,
-    },
     /// A fault of Daybook's own.
     #[error("a fault inside of the server: {why}")]
     Internal {
@@ -207,6 +214,7 @@ impl Fault {
             Self::ReadTimeout { .. } => "READ_TIMEOUT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Unavailable { .. } => "UNAVAILABLE",
+            Self::NotOwner { .. } => "NOT_OWNER",
             Self::Overloaded { .. } => "RESOURCE_EXHAUSTED",
             Self::DiskFull { .. } => "DISK_FULL",
             Self::PageTokenInvalid { .. } => "PAGE_TOKEN_INVALID",
@@ -217,7 +225,6 @@ impl Fault {
             Self::ProjectionStopped { .. } => "PROJECTION_STOPPED",
             Self::LogDamaged { .. } => "LOG_DAMAGED",
             Self::ShardStopped { .. } => "SHARD_STOPPED",
-            Self::NotOwner { .. } => "NOT_OWNER",
             Self::Internal { .. } => "INTERNAL",
         }
     }
@@ -255,9 +262,9 @@ impl Fault {
     pub const fn retry_after_millis(&self) -> Option<u32> {
         match self {
             Self::ReadTimeout { .. } => Some(50),
-            Self::Overloaded { .. } => Some(100),
+            Self::Overloaded { .. } | Self::NotOwner { .. } => Some(100),
             Self::DeadlineExceeded => Some(200),
-            Self::Unavailable { .. } | Self::NotOwner { .. } => Some(500),
+            Self::Unavailable { .. } => Some(500),
             Self::DiskFull { .. } => Some(10_000),
             _ => None,
         }
@@ -312,9 +319,13 @@ impl Fault {
                 ("asked", asked.to_string()),
                 ("reached", reached.to_string()),
             ],
-            Self::DiskFull { shard }
-            | Self::ShardStopped { shard, .. }
-            | Self::NotOwner { shard } => {
+            Self::NotOwner { shard, owner } => {
+                let owner = owner.iter().map(|at| ("owner", at.to_string()));
+                std::iter::once(("shard", shard.to_string()))
+                    .chain(owner)
+                    .collect()
+            }
+            Self::DiskFull { shard } | Self::ShardStopped { shard, .. } => {
                 vec![("shard", shard.to_string())]
             }
             Self::TokenOfAnotherLog { found, expected } => vec![

@@ -87,6 +87,10 @@ fn origin(origin: proto::Origin) -> Result<Origin, RecordError> {
             topic: Arc::from(kafka.topic),
             partition: kafka.partition,
             offset: kafka.offset,
+            resume: kafka
+                .offset
+                .checked_sub(kafka.behind)
+                .ok_or(RecordError::Missing("origin"))?,
         },
         Source::Import(place) => Origin::Import(Arc::from(place)),
         Source::Timer(_) => Origin::Timer,

@@ -104,10 +104,12 @@ fn origin(origin: &Origin) -> Option<proto::Origin> {
             topic,
             partition,
             offset,
+            resume,
         } => Source::Kafka(proto::KafkaOrigin {
             topic: topic.as_ref().to_owned(),
             partition: *partition,
             offset: *offset,
+            behind: offset.saturating_sub(*resume),
         }),
         Origin::Import(place) => Source::Import(place.as_ref().to_owned()),
         Origin::Timer => Source::Timer(true),

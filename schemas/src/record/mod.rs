@@ -149,6 +149,10 @@ pub enum Origin {
         partition: u32,
         /// Its offset.
         offset: u64,
+        /// The partition's first offset, up to this one, whose answer was not known to be durable
+        /// when this one was decided. A writer that goes on after this record reads the partition
+        /// again from there.
+        resume: u64,
     },
     /// An import: the file and line.
     Import(Arc<str>),

@@ -458,13 +458,14 @@ fn origin() -> BoxedStrategy<Origin> {
         Just(Origin::Grpc),
         Just(Origin::Timer),
         ".{0,20}".prop_map(|place| Origin::Import(Arc::from(place))),
-        ("[a-z]{0,9}", any::<u32>(), edge_u64()).prop_map(|(topic, partition, offset)| {
-            Origin::Kafka {
+        ("[a-z]{0,9}", any::<u32>(), edge_u64(), edge_u64()).prop_map(
+            |(topic, partition, offset, resume)| Origin::Kafka {
                 topic: Arc::from(topic),
                 partition,
                 offset,
+                resume: resume.min(offset),
             }
-        })
+        )
     ]
     .boxed()
 }

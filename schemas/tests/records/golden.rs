@@ -395,6 +395,7 @@ fn samples() -> Vec<(&'static str, Record)> {
                 topic: Arc::from("transfers"),
                 partition: 2,
                 offset: 77,
+                resume: 77,
             },
             ..samples[5].1.clone()
         },

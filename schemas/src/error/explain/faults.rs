@@ -118,10 +118,10 @@ pub(super) const ROWS: &[Explanation] = &[
         "An invariant of the ledger did not hold, or a commit failed in a way after which the disk is not to be trusted.",
         "Look at the server's log, run `daybook verify`, and restart the server; report it if the log is clean.",
     ]),
-    fault("NOT_OWNER", "UNAVAILABLE", true, &["shard"], [
+    fault("NOT_OWNER", "UNAVAILABLE", true, &["shard", "owner"], [
         "The shard of this ledger is written by another node of the cluster, or by none just now.",
         "The shards were just spread anew over the nodes, and a call that was forwarded once is not forwarded again; or no node with the role `command` runs.",
-        "Repeat with the same key: it reaches the new owner. If it stays so, look at `daybook server info` of the nodes and at their readiness.",
+        "Repeat with the same key: it reaches the new owner. `owner`, where it is there, is the address of the node that is believed to write the shard. If it stays so, look at `daybook server info` of the nodes and at their readiness.",
     ]),
     fault("INTERNAL", "INTERNAL", false, &[], [
         "A fault of Daybook's own.",
