@@ -1,8 +1,11 @@
 //! Daybook's own tasks as a library: the local stack of real servers, and the steps of a check.
-//! Failure tests use [`stack`] to start servers of their own and to hurt them.
+//! Failure tests use [`stack`] to start servers of their own and to hurt them, and [`proxy`] to
+//! disturb what is said to the broker.
 
+pub mod proxy;
 pub mod stack;
 pub mod steps;
+pub mod targets;
 pub mod totals;
 
 use std::path::{Path, PathBuf};

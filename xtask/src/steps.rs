@@ -1,9 +1,11 @@
 //! The steps of a check, each a command whose failure ends the run with its name.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use crate::stack::{Server, Stack, StackError};
+use crate::targets::Targets;
 use crate::totals::Totals;
 
 /// A step failed.
@@ -27,7 +29,22 @@ pub enum StepError {
         /// How it ended.
         status: String,
     },
+    /// Some of the tests failed; their names stand above.
+    #[error("failed: {0}")]
+    Tests(String),
+    /// The manifests could not be read.
+    #[error("cannot read the workspace: {0}")]
+    Workspace(#[from] cargo_metadata::Error),
+    /// Cargo cannot tell them apart.
+    #[error("{0} is the name of a test that needs the stack and of one that does not")]
+    Ambiguous(String),
+    /// The servers that the tests need could not be had.
+    #[error("the tests need the local stack: {0}")]
+    Stack(#[from] StackError),
 }
+
+/// The stack that the tests run on: not the one that somebody works with.
+const TEST_STACK: &str = "test";
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -36,23 +53,25 @@ fn cargo() -> Command {
 fn run(step: &'static str, mut command: Command) -> Result<(), StepError> {
     announce(step);
     let started = Instant::now();
-    let status = command.status().map_err(|source| StepError::Start {
+    let status = command
+        .status()
+        .map_err(|source| start(step, &command, source))?;
+    finish(step, started, status)
+}
+
+fn start(step: &'static str, command: &Command, source: std::io::Error) -> StepError {
+    StepError::Start {
         step,
         program: command.get_program().to_string_lossy().into_owned(),
         source,
-    })?;
-    finish(step, started, status)
+    }
 }
 
 fn announce(step: &str) {
     anstream::eprintln!("==> {step}");
 }
 
-fn finish(
-    step: &'static str,
-    started: Instant,
-    status: std::process::ExitStatus,
-) -> Result<(), StepError> {
+fn finish(step: &'static str, started: Instant, status: ExitStatus) -> Result<(), StepError> {
     anstream::eprintln!("<== {step}: {status}, {:.0?}", started.elapsed());
     if status.success() {
         Ok(())
@@ -72,55 +91,132 @@ pub fn lint() -> Result<(), StepError> {
     let mut format = cargo();
     format.args(["fmt", "--all", "--check"]);
     run("formatting", format)?;
+    let targets = Targets::of_workspace()?;
     let mut clippy = cargo();
-    clippy.args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ]);
+    clippy
+        .args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+        ])
+        .args(["--features", &targets.features])
+        .args(["--", "-D", "warnings"]);
     run("lints", clippy)
 }
 
-/// Every test of the workspace. Prints the totals last.
+/// Lints and every test of the workspace, those that need real servers too: for these the stack is
+/// brought up, and taken down again. Prints the totals last.
 ///
 /// # Errors
-/// [`StepError`] when any test fails or cannot be built.
-pub fn test() -> Result<(), StepError> {
-    let step = "tests";
-    announce(step);
-    let started = Instant::now();
+/// [`StepError`] when any test fails or cannot be built, or the stack cannot be had.
+pub fn check() -> Result<(), StepError> {
+    // Before an hour has been spent on the rest.
+    Stack::named(TEST_STACK)?.check_tools(&Server::ALL)?;
+    lint()?;
+    let targets = Targets::of_workspace()?;
+    if !targets.ambiguous.is_empty() {
+        let names: Vec<String> = targets.ambiguous.into_iter().collect();
+        return Err(StepError::Ambiguous(names.join(", ")));
+    }
+    let mut totals = Totals::default();
+    let mut failed = Vec::new();
+
+    let mut quick = tests(&targets);
+    quick.args(["--lib", "--bins", "--examples"]);
+    for name in &targets.quick {
+        quick.args(["--test", name]);
+    }
+    note(
+        &mut failed,
+        counted("tests without servers", quick, &mut totals),
+    )?;
+
+    let mut doc = tests(&targets);
+    doc.arg("--doc");
+    note(
+        &mut failed,
+        counted("examples in the docs", doc, &mut totals),
+    )?;
+
+    note(&mut failed, on_the_stack(&targets, &mut totals))?;
+
+    anstream::println!("{totals}");
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(StepError::Tests(failed.join(", ")))
+    }
+}
+
+/// A failed step does not keep the others from being run; one that could not be run at all does.
+fn note(failed: &mut Vec<&'static str>, outcome: Result<(), StepError>) -> Result<(), StepError> {
+    match outcome {
+        Err(StepError::Failed { step, .. }) => {
+            failed.push(step);
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// `cargo test` over the whole workspace. All steps take the same packages and features, so that
+/// what one has built the next one finds; the binary is built with them, for whole-process tests.
+fn tests(targets: &Targets) -> Command {
     let mut command = cargo();
-    // Whole-process tests of other packages start the binary from the target folder, so it has
-    // to be there before any test runs.
-    let mut binary = cargo();
-    binary.args(["build", "--locked", "--package", "daybook"]);
-    run("the binary", binary)?;
     command
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|source| StepError::Start {
-        step,
-        program: "cargo".into(),
-        source,
-    })?;
-    let mut totals = Totals::default();
+        .args(["--features", &targets.features]);
+    command
+}
+
+fn on_the_stack(targets: &Targets, totals: &mut Totals) -> Result<(), StepError> {
+    let stack = Stack::named(TEST_STACK)?;
+    // What a run that was broken off has left.
+    stack.wipe()?;
+    announce("the stack");
+    let started = Instant::now();
+    let outcome = stack
+        .up(&Server::ALL, &|line| anstream::eprintln!("{line}"))
+        .map_err(StepError::from)
+        .and_then(|()| {
+            anstream::eprintln!("<== the stack: ready, {:.0?}", started.elapsed());
+            let mut command = tests(targets);
+            for name in &targets.stack {
+                command.args(["--test", name]);
+            }
+            command.envs(stack.env()?);
+            counted("tests on the stack", command, totals)
+        });
+    if outcome.is_err() {
+        for server in Server::ALL {
+            anstream::eprintln!("--- the end of {}", stack.log(server).display());
+            anstream::eprintln!("{}", stack.log_tail(server, 40));
+        }
+    }
+    // It must not stay, whatever became of the tests.
+    let gone = stack.wipe();
+    outcome?;
+    gone.map_err(Into::into)
+}
+
+/// Runs tests, shows what they print, and adds up what they say.
+fn counted(step: &'static str, mut command: Command, totals: &mut Totals) -> Result<(), StepError> {
+    announce(step);
+    let started = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|source| start(step, &command, source))?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             totals.add_line(&line);
             anstream::println!("{line}");
         }
     }
-    let status = child.wait().map_err(|source| StepError::Start {
-        step,
-        program: "cargo".into(),
-        source,
-    })?;
-    let outcome = finish(step, started, status);
-    anstream::println!("{totals}");
-    outcome
+    let status = child
+        .wait()
+        .map_err(|source| start(step, &command, source))?;
+    finish(step, started, status)
 }

@@ -38,7 +38,7 @@ pub enum Action {
         #[arg(value_enum)]
         servers: Vec<Server>,
         /// The first of its 20 ports. Without it: those that it had, or a free block.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1024..=65_515))]
         port_base: Option<u16>,
     },
     /// End all servers in order; their data stays.

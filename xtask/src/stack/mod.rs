@@ -149,6 +149,26 @@ impl Stack {
         Ok(env)
     }
 
+    /// Says which tools of the system `servers` need and this machine does not have.
+    ///
+    /// # Errors
+    /// [`StackError::Missing`] with how to get each.
+    pub fn check_tools(&self, servers: &[Server]) -> Result<(), StackError> {
+        let mut missing = Vec::new();
+        for server in servers {
+            for line in server.missing(&self.versions, &self.cache) {
+                if !missing.contains(&line) {
+                    missing.push(line);
+                }
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(StackError::Missing(missing))
+        }
+    }
+
     /// Brings `servers` up, and returns when all of them answer. Those that already run are left
     /// alone. `say` hears what takes long.
     ///
@@ -165,14 +185,7 @@ impl Stack {
         stay: bool,
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<(), StackError> {
-        let mut missing: Vec<String> = servers
-            .iter()
-            .flat_map(|server| server.missing(&self.versions, &self.cache))
-            .collect();
-        missing.dedup();
-        if !missing.is_empty() {
-            return Err(StackError::Missing(missing));
-        }
+        self.check_tools(servers)?;
         // Beside each other: Maven waits for the network while Go compiles.
         on_each(servers, |server| {
             server.fetch(&self.versions, &self.cache, &|line| say(line))
