@@ -6,7 +6,7 @@ use adapter_embedded::{Embedded, Options};
 use tempfile::TempDir;
 
 use crate::client::failure::Failure;
-use crate::serve::node::open_failure;
+use crate::serve::embedded::open_failure;
 
 /// The copy, removed when dropped.
 pub struct Copy {

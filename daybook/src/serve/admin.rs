@@ -24,7 +24,8 @@ const PROGRESS_QUEUE: usize = 64;
 
 /// Upkeep of a running server.
 pub struct Admin {
-    handler: Weak<Handler>,
+    /// `None` without the role.
+    handler: Option<Weak<Handler>>,
     log: Arc<dyn EventLog>,
     snapshots: Arc<dyn SnapshotStore>,
     projection: Arc<dyn Projection>,
@@ -37,14 +38,15 @@ pub struct Admin {
 
 impl Admin {
     pub fn of(node: &Node) -> Self {
+        let stores = node.parts.stores.clone();
         Self {
-            handler: Arc::downgrade(&node.handler),
-            log: node.embedded.log(),
-            snapshots: Arc::clone(&node.snapshots),
-            projection: node.embedded.projection(),
-            switch: node.embedded.switch(),
-            views: node.embedded.views(),
-            projectors: node.projectors.clone(),
+            handler: node.parts.handler.as_ref().map(Arc::downgrade),
+            log: stores.log,
+            snapshots: stores.snapshots,
+            projection: stores.projection,
+            switch: stores.switch,
+            views: stores.views,
+            projectors: node.parts.projectors.clone(),
             rebuilding: Arc::default(),
         }
     }
@@ -71,8 +73,10 @@ impl AdminService for Admin {
         &self,
         _: Request<CreateSnapshotRequest>,
     ) -> Result<Response<CreateSnapshotResponse>, Status> {
-        let handler = self
-            .handler
+        let handler = self.handler.as_ref().ok_or_else(|| {
+            Fault::unavailable("this process writes no shard: ask one with the role command")
+        })?;
+        let handler = handler
             .upgrade()
             .ok_or_else(|| Fault::unavailable("the server is stopping"))?;
         let sequences = handler.snapshot().await.map_err(Fault::internal)?;

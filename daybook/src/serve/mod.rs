@@ -1,11 +1,15 @@
 //! `daybook serve`.
 
 mod admin;
+pub mod cluster;
 pub mod config;
+pub mod embedded;
+mod gate;
 mod info;
 mod logging;
 pub mod node;
 pub mod operations;
+pub mod route;
 mod services;
 
 use std::net::SocketAddr;
@@ -31,7 +35,8 @@ use crate::client::failure::{Failure, Kind};
 use crate::client::output::{self, BOLD, CYAN, DIM};
 use crate::client::session::MESSAGE_BYTES_MAX;
 use config::{Config, ServeArgs};
-use node::{Node, NodeHealth};
+use gate::Gate;
+use node::Node;
 use services::Services;
 
 /// How long open calls may take to end after a signal.
@@ -71,27 +76,28 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let api = bind(config.listen, "listen").await?;
     let operations = bind(config.operations_listen, "operations_listen").await?;
-    let node = tokio::select! {
-        node = Node::start(config) => node?,
-        () = signals.next() => return Ok(()),
-    };
-    let (stop, stopping) = watch::channel(false);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<CommandServiceServer<Services>>().await;
     let addresses = (api.local_addr()?, operations.local_addr()?);
+    let (stop, stopping) = watch::channel(false);
+    // Both ports answer from the beginning: that the server starts, and what it waits for.
+    let api_gate = Gate::default();
+    let operations_gate = operations::Gate::new(metrics);
     let serving = [
-        tokio::spawn(serve_api(
-            api,
-            routes(&node, health_service)?,
-            stopping.clone(),
-        )),
+        tokio::spawn(serve_api(api, api_gate.routes(), stopping.clone())),
         tokio::spawn(serve_operations(
             operations,
-            operations_routes(&node, metrics)?,
+            operations_gate.router(),
             stopping,
         )),
     ];
-    welcome(config, &node, addresses);
+    let node = tokio::select! {
+        node = Node::start(config, addresses.0, operations_gate.waiting()) => node?,
+        () = signals.next() => return Ok(()),
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<CommandServiceServer<Services>>().await;
+    operations_gate.open(Arc::new(node.health()), operations_routes(&node)?);
+    api_gate.open(routes(&node, health_service)?);
+    welcome(&node, addresses);
     signals.next().await;
     tracing::info!("stopping: what was taken is finished; a second signal stops at once");
     let at_once = tokio::spawn(async move {
@@ -109,6 +115,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             abort.abort();
         }
     }
+    drop((api_gate, operations_gate));
     node.stop().await;
     at_once.abort();
     tracing::info!("stopped");
@@ -163,8 +170,7 @@ fn routes(
     >,
 ) -> Result<Routes, Failure> {
     let services = Services {
-        commands: node.handler.api(),
-        queries: node.queries(),
+        route: Arc::new(node.route()),
     };
     let mut routes = Routes::builder();
     routes
@@ -191,16 +197,12 @@ fn routes(
     Ok(routes.routes())
 }
 
-fn operations_routes(node: &Node, metrics: PrometheusHandle) -> Result<axum::Router, Failure> {
+fn operations_routes(node: &Node) -> Result<axum::Router, Failure> {
     let mut routes = Routes::builder();
     routes
         .add_service(reflection()?)
         .add_service(AdminServiceServer::new(admin::Admin::of(node)));
-    let health = NodeHealth {
-        handler: Arc::downgrade(&node.handler),
-        projectors: node.projectors.clone(),
-    };
-    Ok(operations::pages(metrics, Arc::new(health)).merge(routes.routes().into_axum_router()))
+    Ok(routes.routes().into_axum_router())
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
@@ -236,11 +238,12 @@ async fn serve_operations(
     }
 }
 
-fn welcome(config: &Config, node: &Node, (api, operations): (SocketAddr, SocketAddr)) {
-    let log = node.embedded.log();
+fn welcome(node: &Node, (api, operations): (SocketAddr, SocketAddr)) {
+    let parts = &node.parts;
+    let log = &parts.stores.log;
     tracing::info!(
         address = %api, operations = %operations, log_id = %log.log_id(),
-        shards = log.shard_count(), data = %config.data.display(), "serving"
+        shards = log.shard_count(), books = %parts.place, roles = ?parts.roles.names(), "serving"
     );
     let server = match api.port() {
         7420 => String::new(),
@@ -249,7 +252,7 @@ fn welcome(config: &Config, node: &Node, (api, operations): (SocketAddr, SocketA
     output::line(format!(
         "{BOLD}Daybook {}{BOLD:#} keeps its books in {CYAN}{}{CYAN:#} {DIM}(log {}, {} shard{}){DIM:#}",
         env!("CARGO_PKG_VERSION"),
-        config.data.display(),
+        parts.place,
         log.log_id(),
         log.shard_count(),
         if log.shard_count() == 1 { "" } else { "s" },

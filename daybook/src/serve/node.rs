@@ -1,159 +1,177 @@
-//! The parts of a server on one folder: log, read models, writers, projectors, queries.
+//! The parts of a server, whatever profile they are of: log, read models, writers, projectors,
+//! queries. Everything here speaks to ports alone.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use adapter_embedded::{Embedded, OpenError, Options};
-use adapter_object_store::ObjectSnapshots;
-use command_handler::{Condition, Handler, SystemClock};
-use ports::log::LogError;
+use command_handler::{Condition, Handler};
+use ports::archive::Archive;
+use ports::history::History;
+use ports::log::EventLog;
+use ports::projection::{Projection, ProjectionSwitch};
 use ports::snapshot::SnapshotStore;
+use ports::strong::StrongReads;
+use ports::views::{FactsSource, Views};
 use projector::Projector;
 use query_api::{QueryApi, Sources, Stopped};
 use tokio::sync::watch;
 
-use super::config::Config;
-use super::operations::Health;
-use crate::client::failure::{Failure, Kind};
-
-/// The folder of snapshots inside of the data folder.
-pub const SNAPSHOTS: &str = "snapshots";
+use super::config::{Config, Profile, Roles};
+use super::operations::{Health, Waiting};
+use super::route::{NoWriters, Owners, Route};
+use crate::client::failure::Failure;
 
 /// What goes on record with each claim.
 pub fn build() -> String {
     format!("daybook {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A server's parts, running.
-pub struct Node {
-    /// The folder's log and read models.
-    pub embedded: Arc<Embedded>,
-    /// Snapshots of the state.
-    pub snapshots: Arc<dyn SnapshotStore>,
-    /// From log to read models, one for each shard.
-    pub projectors: Vec<Projector>,
-    /// The writers.
-    pub handler: Arc<Handler>,
-    /// When it was started.
-    pub started_at: prost_types::Timestamp,
+/// What a command handler of this server is told.
+pub fn handler_config(config: &Config) -> command_handler::Config {
+    command_handler::Config {
+        accept_clock: config.accept_clock,
+        snapshot_every_records: config.snapshot_every_records,
+        ..command_handler::Config::new(build())
+    }
 }
 
-/// Why a folder cannot be used, with the way out.
-pub fn open_failure(error: OpenError, dir: &Path) -> Failure {
-    let message = error.to_string();
-    let code = match &error {
-        OpenError::Locked { .. } | OpenError::Log(LogError::Locked(_)) => "LOG_LOCKED",
-        OpenError::Log(LogError::Damaged { .. }) => "LOG_DAMAGED",
-        OpenError::Log(LogError::Unusable(_) | LogError::NotOwner { .. }) => "LOG_UNUSABLE",
-        OpenError::Log(LogError::Unavailable(_)) | OpenError::Io { .. } => "FOLDER_UNREADABLE",
-        OpenError::Views(_) => "READ_MODELS_UNUSABLE",
-        OpenError::SqliteTooOld { .. } => "SQLITE_TOO_OLD",
-    };
-    let dir = dir.display();
-    match &error {
-        OpenError::Locked { .. } => Failure::new(Kind::Locked, code, message),
-        OpenError::Io { .. } => Failure::new(Kind::Broken, code, message),
-        OpenError::Views(_) => Failure::new(Kind::Broken, code, message)
-            .hint(format!("build them again from the log: daybook replay --data {dir}")),
-        OpenError::Log(_) => Failure::new(Kind::Broken, code, message)
-            .hint(format!("daybook verify --data {dir}"))
-            .hint(format!(
-                "daybook snapshot restore --data {dir} --to NEW-FOLDER restores all before the damage"
-            )),
-        OpenError::SqliteTooOld { .. } => Failure::new(Kind::Broken, code, message),
+/// The stores of a server, opened.
+#[derive(Clone)]
+pub struct Stores {
+    /// The log; its reader reads the whole of it, what was trimmed too.
+    pub log: Arc<dyn EventLog>,
+    /// The read models, to be written.
+    pub projection: Arc<dyn Projection>,
+    /// Rebuilds of the read models.
+    pub switch: Arc<dyn ProjectionSwitch>,
+    /// The read models, to be read.
+    pub views: Arc<dyn Views>,
+    /// Old keys and transactions.
+    pub facts: Arc<dyn FactsSource>,
+    /// Snapshots of the state.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Account history, where it is a store of its own.
+    pub history: Option<Arc<dyn History>>,
+    /// The log's archive, where there is one.
+    pub archive: Option<Arc<dyn Archive>>,
+}
+
+impl Stores {
+    /// Starts a projector for each shard.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn_projectors(&self) -> Result<Vec<Projector>, Failure> {
+        (0..self.log.shard_count())
+            .map(|shard| {
+                let config = projector::Config::new(self.log.log_id(), shard);
+                let projection = Arc::clone(&self.projection);
+                Ok(projector::spawn(config, self.log.reader(), projection)?)
+            })
+            .collect()
     }
+
+    /// By shard, the sequence that the read models have passed, as it moves.
+    pub fn projected(&self) -> Vec<watch::Receiver<u64>> {
+        (0..self.log.shard_count())
+            .map(|shard| self.projection.watch(shard))
+            .collect()
+    }
+}
+
+/// What closes the stores.
+pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The parts of a server, running, but for what closes them.
+pub struct Parts {
+    /// What the stores are.
+    pub profile: Profile,
+    /// What this process does.
+    pub roles: Roles,
+    /// Where the books are kept, as people are told.
+    pub place: String,
+    /// The stores.
+    pub stores: Stores,
+    /// From log to read models, one for each shard; none without the role.
+    pub projectors: Vec<Projector>,
+    /// The writers; none without the role.
+    pub handler: Option<Arc<Handler>>,
+    /// Who writes which shard.
+    pub owners: Arc<dyn Owners>,
+}
+
+impl Parts {
+    /// A node of these, which `close` closes at last.
+    pub fn finish(self, close: impl FnOnce() -> Closing + Send + 'static) -> Node {
+        Node {
+            parts: self,
+            started_at: crate::client::moment::now(),
+            close: Box::new(close),
+        }
+    }
+}
+
+/// A server's parts, running.
+pub struct Node {
+    /// The parts.
+    pub parts: Parts,
+    /// When it was started.
+    pub started_at: prost_types::Timestamp,
+    close: Box<dyn FnOnce() -> Closing + Send>,
 }
 
 impl Node {
-    /// Opens the folder and starts all parts.
+    /// Opens the stores and starts all parts of the roles. `listens` is where gRPC is served;
+    /// `waiting` hears what a start waits for.
     ///
     /// # Errors
-    /// The folder is in use or damaged, or the state cannot be brought back.
-    pub async fn start(config: &Config) -> Result<Self, Failure> {
-        let options = Options {
-            shards: config.shards,
-            create: true,
-            ..Default::default()
-        };
-        let embedded = Embedded::open(&config.data, options)
-            .await
-            .map_err(|error| open_failure(error, &config.data))?;
-        let embedded = Arc::new(embedded);
-        match Self::start_parts(config, Arc::clone(&embedded)).await {
-            Ok(node) => Ok(node),
-            Err(failure) => {
-                close(embedded).await;
-                Err(failure)
-            }
+    /// The stores are in use or damaged, or the state cannot be brought back.
+    pub async fn start(
+        config: &Config,
+        listens: SocketAddr,
+        waiting: Waiting,
+    ) -> Result<Self, Failure> {
+        match config.profile {
+            Profile::Embedded => super::embedded::start(config).await,
+            Profile::Cluster => super::cluster::start(config, listens, waiting).await,
         }
     }
 
-    async fn start_parts(config: &Config, embedded: Arc<Embedded>) -> Result<Self, Failure> {
-        let snapshots: Arc<dyn SnapshotStore> = Arc::new(
-            ObjectSnapshots::local(&config.data.join(SNAPSHOTS))
-                .map_err(|error| Failure::broken(error.to_string()))?,
-        );
-        let log = embedded.log();
-        let projection = embedded.projection();
-        let shards = log.shard_count();
-        let mut projectors = Vec::new();
-        for shard in 0..shards {
-            projectors.push(projector::spawn(
-                projector::Config::new(log.log_id(), shard),
-                log.reader(),
-                Arc::clone(&projection),
-            )?);
-        }
-        let projected: Vec<watch::Receiver<u64>> =
-            (0..shards).map(|shard| projection.watch(shard)).collect();
-        let handler = command_handler::start(
-            command_handler::Config {
-                accept_clock: config.accept_clock,
-                snapshot_every_records: config.snapshot_every_records,
-                ..command_handler::Config::new(build())
-            },
-            Arc::clone(&log),
-            embedded.facts(),
-            Arc::clone(&snapshots),
-            projected.clone(),
-            Arc::new(SystemClock),
+    /// The way to what answers calls.
+    pub fn route(&self) -> Route {
+        let parts = &self.parts;
+        let answers = parts.roles.query || parts.roles.command;
+        Route::new(
+            parts.handler.as_ref().map(|handler| handler.api()),
+            answers.then(|| self.queries()),
+            Arc::clone(&parts.owners),
+            parts.stores.log.shard_count(),
         )
-        .await;
-        let handler = match handler {
-            Ok(handler) => Arc::new(handler),
-            Err(error) => {
-                stop_projectors(&projectors).await;
-                let dir = config.data.display();
-                let mut failure = Failure::new(Kind::Broken, error.code(), error.to_string());
-                if error.code() != "UNAVAILABLE" {
-                    failure = failure.hint(format!("daybook verify --data {dir}"));
-                }
-                return Err(failure);
-            }
-        };
-        Ok(Self {
-            embedded,
-            snapshots,
-            projectors,
-            handler,
-            started_at: crate::client::moment::now(),
-        })
     }
 
     /// What answers reads.
     pub fn queries(&self) -> QueryApi {
-        let log = self.embedded.log();
-        let projection = self.embedded.projection();
+        let Parts {
+            stores,
+            projectors,
+            handler,
+            ..
+        } = &self.parts;
+        let strong: Arc<dyn StrongReads> = match handler {
+            Some(handler) => handler.strong(),
+            None => Arc::new(NoWriters {
+                shard_count: stores.log.shard_count(),
+            }),
+        };
         QueryApi::new(Sources {
-            views: self.embedded.views(),
-            reader: log.reader(),
-            strong: self.handler.strong(),
-            projected: (0..log.shard_count())
-                .map(|shard| projection.watch(shard))
-                .collect(),
-            log_id: log.log_id(),
+            views: Arc::clone(&stores.views),
+            reader: stores.log.reader(),
+            strong,
+            projected: stores.projected(),
+            log_id: stores.log.log_id(),
             stopped: {
-                let projectors = self.projectors.clone();
+                let projectors = projectors.clone();
                 Arc::new(move |shard| {
                     let projector = projectors.get(shard as usize)?;
                     let (sequence, why) = projector.status().failed_at()?;
@@ -163,40 +181,62 @@ impl Node {
         })
     }
 
-    /// Finishes what was taken, and closes the folder.
+    /// How it is doing.
+    pub fn health(&self) -> NodeHealth {
+        NodeHealth {
+            handler: self.parts.handler.as_ref().map(Arc::downgrade),
+            projectors: self.parts.projectors.clone(),
+        }
+    }
+
+    /// Finishes what was taken, and closes the stores.
     pub async fn stop(self) {
-        self.handler.stop().await;
-        stop_projectors(&self.projectors).await;
-        close(self.embedded).await;
+        let Self { parts, close, .. } = self;
+        if let Some(handler) = &parts.handler {
+            handler.stop().await;
+        }
+        stop_projectors(&parts.projectors).await;
+        drop(parts);
+        close().await;
     }
 }
 
-async fn stop_projectors(projectors: &[Projector]) {
+/// Ends projectors after the stretch at hand.
+pub async fn stop_projectors(projectors: &[Projector]) {
     for projector in projectors {
         projector.stop().await;
     }
 }
 
-async fn close(embedded: Arc<Embedded>) {
-    if let Ok(embedded) = Arc::try_unwrap(embedded) {
-        embedded.close().await;
-    }
-}
-
 /// How the parts are doing, for the operations port.
 pub struct NodeHealth {
-    /// The writers.
-    pub handler: std::sync::Weak<Handler>,
+    /// The writers; `None` without the role.
+    handler: Option<std::sync::Weak<Handler>>,
     /// The projectors.
-    pub projectors: Vec<Projector>,
+    projectors: Vec<Projector>,
+}
+
+impl NodeHealth {
+    /// The writers; an error when they are gone.
+    fn handler(&self) -> Result<Option<Arc<Handler>>, String> {
+        match &self.handler {
+            None => Ok(None),
+            Some(handler) => match handler.upgrade() {
+                Some(handler) => Ok(Some(handler)),
+                None => Err("the server is stopping".to_owned()),
+            },
+        }
+    }
 }
 
 impl Health for NodeHealth {
     fn obstacles(&self) -> Vec<String> {
-        let Some(handler) = self.handler.upgrade() else {
-            return vec!["the server is stopping".to_owned()];
+        let handler = match self.handler() {
+            Ok(handler) => handler,
+            Err(why) => return vec![why],
         };
-        let writers = handler.status().into_iter().filter_map(|shard| {
+        let shards = handler.map(|handler| handler.status()).unwrap_or_default();
+        let writers = shards.into_iter().filter_map(|shard| {
             (shard.condition != Condition::Serving)
                 .then(|| format!("shard {}: {}", shard.shard, shard.condition.label()))
         });
@@ -209,7 +249,7 @@ impl Health for NodeHealth {
     }
 
     fn measure(&self) {
-        let Some(handler) = self.handler.upgrade() else {
+        let Ok(Some(handler)) = self.handler() else {
             return;
         };
         for shard in handler.status() {

@@ -1,20 +1,13 @@
 //! The operations port: `/metrics`, `/healthz`, `/readyz`, and AdminService.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-
-/// What the pages ask.
-#[derive(Clone)]
-pub struct Pages {
-    metrics: PrometheusHandle,
-    health: Arc<dyn Health>,
-}
 
 /// How the server is doing.
 pub trait Health: Send + Sync + 'static {
@@ -24,26 +17,92 @@ pub trait Health: Send + Sync + 'static {
     fn measure(&self);
 }
 
-/// The pages, to which gRPC routes may be merged.
-pub fn pages(metrics: PrometheusHandle, health: Arc<dyn Health>) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics_page))
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready_page))
-        .with_state(Pages { metrics, health })
+/// What a server that starts waits for, as its readiness tells.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<RwLock<String>>);
+
+impl Waiting {
+    /// Tells that it waits for this.
+    pub fn say(&self, what: impl Into<String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = what.into();
+    }
+
+    fn said(&self) -> String {
+        let said = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match said.is_empty() {
+            true => "the server starts".to_owned(),
+            false => format!("the server starts: {said}"),
+        }
+    }
 }
 
-async fn metrics_page(State(pages): State<Pages>) -> impl IntoResponse {
-    pages.health.measure();
+/// The operations port: the pages from the beginning, all else once the server has started.
+#[derive(Clone)]
+pub struct Gate {
+    metrics: PrometheusHandle,
+    waiting: Waiting,
+    started: Arc<OnceLock<(Arc<dyn Health>, Router)>>,
+}
+
+impl Gate {
+    /// A server that starts.
+    pub fn new(metrics: PrometheusHandle) -> Self {
+        Self {
+            metrics,
+            waiting: Waiting::default(),
+            started: Arc::default(),
+        }
+    }
+
+    /// Hears what the start waits for.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
+    /// The server has started: `health` tells how it is doing, `routes` answers all other paths.
+    pub fn open(&self, health: Arc<dyn Health>, routes: Router) {
+        // Once is enough: a server starts once.
+        let _ = self.started.set((health, routes));
+    }
+
+    /// The routes of the port.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics_page))
+            .route("/healthz", get(|| async { "alive\n" }))
+            .route("/readyz", get(ready_page))
+            .fallback(others)
+            .with_state(self.clone())
+    }
+
+    fn health(&self) -> Option<&Arc<dyn Health>> {
+        self.started.get().map(|(health, _)| health)
+    }
+}
+
+async fn others(State(gate): State<Gate>, request: Request) -> axum::response::Response {
+    match gate.started.get() {
+        Some((_, routes)) => super::gate::pass(routes.clone(), request).await,
+        None => super::gate::starting(),
+    }
+}
+
+async fn metrics_page(State(gate): State<Gate>) -> impl IntoResponse {
+    if let Some(health) = gate.health() {
+        health.measure();
+    }
     metrics::gauge!("daybook_process_resident_bytes").set(resident_bytes() as f64);
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        pages.metrics.render(),
+        gate.metrics.render(),
     )
 }
 
-async fn ready_page(State(pages): State<Pages>) -> impl IntoResponse {
-    let obstacles = pages.health.obstacles();
+async fn ready_page(State(gate): State<Gate>) -> impl IntoResponse {
+    let obstacles = match gate.health() {
+        Some(health) => health.obstacles(),
+        None => vec![gate.waiting.said()],
+    };
     match obstacles.is_empty() {
         true => (StatusCode::OK, "ready\n".to_owned()),
         false => (

@@ -12,7 +12,7 @@ use super::{PlaceArgs, runtime};
 use crate::client::failure::{Failure, Kind};
 use crate::client::output::{self, BOLD, DIM, GREEN, YELLOW};
 use crate::client::rpc;
-use crate::serve::node::open_failure;
+use crate::serve::embedded::open_failure;
 
 /// `daybook replay`.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,8 @@ use super::{PlaceArgs, runtime, snapshot_info};
 use crate::client::failure::{Failure, Kind};
 use crate::client::output::{self, BOLD, CYAN, DIM, GREEN, RED, Table, cell};
 use crate::client::{moment, rpc};
-use crate::serve::node::{SNAPSHOTS, build, open_failure};
+use crate::serve::embedded::{SNAPSHOTS, open_failure};
+use crate::serve::node::build;
 
 /// Snapshots of the state, and the way back to an earlier one.
 #[derive(Debug, Subcommand)]

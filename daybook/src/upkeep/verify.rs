@@ -14,7 +14,7 @@ use super::{PlaceArgs, findings, runtime, summary, verify_options};
 use crate::client::failure::{Failure, Kind};
 use crate::client::output::{self, BOLD, DIM, GREEN, RED};
 use crate::client::rpc;
-use crate::serve::node::{SNAPSHOTS, open_failure};
+use crate::serve::embedded::{SNAPSHOTS, open_failure};
 
 /// `daybook verify`.
 #[derive(Debug, clap::Args)]

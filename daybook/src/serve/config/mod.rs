@@ -1,11 +1,19 @@
 //! Settings of a server: flags, then environment, then `daybook.toml`, then defaults.
 
+mod cluster;
+mod file;
+mod secret;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::client::failure::{Failure, Kind, did_you_mean};
+use crate::client::failure::{Failure, Kind};
+use file::File;
+
+pub use cluster::{Bigtable, Cluster, ClusterArgs, Kafka, Postgres, S3};
+pub use secret::Secret;
 
 /// The file that is read where it is there and no other is named.
 pub const FILE: &str = "daybook.toml";
@@ -20,12 +28,95 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the parts are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// One process and one folder; no servers.
+    #[default]
+    Embedded,
+    /// Kafka, Bigtable, Postgres and an object store.
+    Cluster,
+}
+
+/// What a process of a cluster does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// All of them.
+    All,
+    /// Decides commands: the writers of the shards that are given to it, and the topics of
+    /// commands.
+    Command,
+    /// Makes the read models and the archive.
+    Projector,
+    /// Answers queries.
+    Query,
+}
+
+/// The roles of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// See [`Role::Command`].
+    pub command: bool,
+    /// See [`Role::Projector`].
+    pub projector: bool,
+    /// See [`Role::Query`].
+    pub query: bool,
+}
+
+impl Roles {
+    /// All of them, where none is named.
+    pub fn of(roles: &[Role]) -> Self {
+        let all = roles.is_empty() || roles.contains(&Role::All);
+        let has = |role| all || roles.contains(&role);
+        Self {
+            command: has(Role::Command),
+            projector: has(Role::Projector),
+            query: has(Role::Query),
+        }
+    }
+
+    /// Their names.
+    pub fn names(self) -> Vec<&'static str> {
+        let roles = [
+            (self.command, "command"),
+            (self.projector, "projector"),
+            (self.query, "query"),
+        ];
+        let named = roles.into_iter().filter(|(has, _)| *has);
+        named.map(|(_, name)| name).collect()
+    }
+}
+
 /// `daybook serve`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ServeArgs {
     /// The settings file; ./daybook.toml is read where it is there.
     #[arg(long, env = "DAYBOOK_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// What the parts are made of. [default: embedded]
+    #[arg(long, env = "DAYBOOK_PROFILE", value_enum)]
+    pub profile: Option<Profile>,
+
+    /// What this process does in a cluster; may be repeated. [default: all]
+    #[arg(
+        long = "role",
+        env = "DAYBOOK_ROLE",
+        value_enum,
+        value_name = "ROLE",
+        value_delimiter = ','
+    )]
+    pub roles: Vec<Role>,
+
+    /// What other nodes of a cluster reach this one's gRPC by. [default: as it listens]
+    #[arg(long, env = "DAYBOOK_ADVERTISE", value_name = "URL")]
+    pub advertise: Option<String>,
+
+    /// Where the parts of a cluster are.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// The data folder; made where it is not there. [default: ./daybook-data]
     #[arg(long, env = "DAYBOOK_DATA", value_name = "FOLDER")]
@@ -60,23 +151,15 @@ pub struct ServeArgs {
     pub snapshot_every_records: Option<u64>,
 }
 
-/// `daybook.toml`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    data: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    operations_listen: Option<SocketAddr>,
-    shards: Option<u32>,
-    log_format: Option<LogFormat>,
-    log: Option<String>,
-    accept_clock: Option<bool>,
-    snapshot_every_records: Option<u64>,
-}
-
 /// The settings, decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// What the parts are made of.
+    pub profile: Profile,
+    /// What this process does.
+    pub roles: Roles,
+    /// Where the parts of a cluster are.
+    pub cluster: Cluster,
     /// The data folder.
     pub data: PathBuf,
     /// Where gRPC is served.
@@ -102,11 +185,7 @@ impl Config {
     /// The file cannot be read, or says something that is not understood: names file, line and
     /// field.
     pub fn load(args: &ServeArgs) -> Result<Self, Failure> {
-        let file = match &args.config {
-            Some(path) => read(path)?,
-            None if Path::new(FILE).exists() => read(Path::new(FILE))?,
-            None => File::default(),
-        };
+        let file = File::find(args.config.as_deref())?;
         let shards = args.shards.or(file.shards);
         if shards == Some(0) {
             let place = match args.shards {
@@ -126,7 +205,20 @@ impl Config {
             flag.or(file)
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)))
         };
+        let roles = match args.roles.is_empty() {
+            true => file.roles.clone().unwrap_or_default(),
+            false => args.roles.clone(),
+        };
+        let environment = |name: &str| std::env::var(name).ok();
         Ok(Self {
+            profile: args.profile.or(file.profile).unwrap_or_default(),
+            roles: Roles::of(&roles),
+            cluster: Cluster::decide(
+                &args.cluster,
+                args.advertise.clone(),
+                file.sections(),
+                &environment,
+            )?,
             data: args
                 .data
                 .clone()
@@ -153,41 +245,30 @@ impl Config {
     }
 }
 
-const FIELDS: &[&str] = &[
-    "data",
-    "listen",
-    "operations_listen",
-    "shards",
-    "log_format",
-    "log",
-    "accept_clock",
-    "snapshot_every_records",
-];
+/// Where upkeep finds a cluster: the same file and flags as `daybook serve`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ClusterPlace {
+    /// The settings file; ./daybook.toml is read where it is there.
+    #[arg(long, env = "DAYBOOK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
-fn read(path: &Path) -> Result<File, Failure> {
-    let wrong = |message: String| Failure::new(Kind::Usage, "CONFIG_INVALID", message);
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))?;
-    toml::from_str(&text).map_err(|error| {
-        let line = error
-            .span()
-            .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
-        let field = text
-            .lines()
-            .nth(line.saturating_sub(1))
-            .and_then(|line| line.split('=').next())
-            .map(str::trim)
-            .unwrap_or_default();
-        let failure = wrong(format!(
-            "{}, line {line}, {field}: {}",
-            path.display(),
-            error.message()
-        ));
-        match did_you_mean(field, FIELDS.iter().copied()) {
-            Some(near) if !FIELDS.contains(&field) => failure.hint(format!("did you mean {near}?")),
-            _ => failure,
-        }
-    })
+    /// Where the parts of a cluster are.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl ClusterPlace {
+    /// Brings flags, environment, file and defaults together; gives the number of shards that
+    /// the file names, too.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<(Cluster, Option<u32>), Failure> {
+        let file = File::find(self.config.as_deref())?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let cluster = Cluster::decide(&self.cluster, None, file.sections(), &environment)?;
+        Ok((cluster, file.shards))
+    }
 }
 
 #[cfg(test)]
@@ -224,5 +305,27 @@ mod tests {
         let failure = load("shards = 'two'\n").unwrap_err();
         assert!(failure.message.contains("line 1, shards"), "{failure}");
         assert!(load("shards = 0\n").is_err());
+        let failure = load("[kafka]\nserver = 'a:1'\n").unwrap_err();
+        assert!(failure.message.contains("line 2, server"), "{failure}");
+        assert_eq!(failure.hints, ["did you mean servers?"]);
+    }
+
+    #[test]
+    fn a_cluster_is_read_by_sections_and_its_secrets_are_not_shown() {
+        let config = load(
+            "profile = 'cluster'\nroles = ['command', 'query']\n[cluster]\nname = 'books'\n\
+             [postgres]\nurl = 'postgres://u:hush@h/d'\n[s3]\nendpoint = 'aws'\n\
+             access_key = 'hush'\nsecret_key = 'hush'\n",
+        )
+        .unwrap();
+        assert_eq!(config.profile, Profile::Cluster);
+        assert_eq!(config.roles.names(), ["command", "query"]);
+        let cluster = &config.cluster;
+        assert_eq!(cluster.kafka.topics, "books.");
+        assert_eq!(cluster.postgres.schema, "books");
+        assert_eq!(cluster.s3.endpoint, None);
+        assert!(!format!("{config:?}").contains("hush"));
+        let failure = load("[cluster]\nname = 'Big Books'\n").unwrap_err();
+        assert!(failure.message.contains("no name"), "{failure}");
     }
 }
