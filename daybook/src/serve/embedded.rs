@@ -7,11 +7,11 @@ use adapter_embedded::{Embedded, OpenError, Options};
 use adapter_object_store::ObjectSnapshots;
 use command_handler::SystemClock;
 use ports::log::LogError;
+use ports::ownership::AllShards;
 use ports::snapshot::SnapshotStore;
 
 use super::config::{Config, Profile};
 use super::node::{self, Node, Stores};
-use super::route::AllHere;
 use crate::client::failure::{Failure, Kind};
 
 /// The folder of snapshots inside of the data folder.
@@ -98,10 +98,10 @@ async fn start_parts(config: &Config, embedded: &Embedded) -> Result<node::Parts
             profile: Profile::Embedded,
             roles: config.roles,
             place: config.data.display().to_string(),
+            ownership: Arc::new(AllShards::new(stores.log.shard_count())),
             stores,
             projectors,
             handler: Some(Arc::new(handler)),
-            owners: Arc::new(AllHere),
         }),
         Err(error) => {
             node::stop_projectors(&projectors).await;

@@ -9,6 +9,7 @@ use command_handler::{Condition, Handler};
 use ports::archive::Archive;
 use ports::history::History;
 use ports::log::EventLog;
+use ports::ownership::Ownership;
 use ports::projection::{Projection, ProjectionSwitch};
 use ports::snapshot::SnapshotStore;
 use ports::strong::StrongReads;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 
 use super::config::{Config, Profile, Roles};
 use super::operations::{Health, Waiting};
-use super::route::{NoWriters, Owners, Route};
+use super::route::{NoWriters, Route};
 use crate::client::failure::Failure;
 
 /// What goes on record with each claim.
@@ -98,7 +99,7 @@ pub struct Parts {
     /// The writers; none without the role.
     pub handler: Option<Arc<Handler>>,
     /// Who writes which shard.
-    pub owners: Arc<dyn Owners>,
+    pub ownership: Arc<dyn Ownership>,
 }
 
 impl Parts {
@@ -145,7 +146,7 @@ impl Node {
         Route::new(
             parts.handler.as_ref().map(|handler| handler.api()),
             answers.then(|| self.queries()),
-            Arc::clone(&parts.owners),
+            Arc::clone(&parts.ownership),
             parts.stores.log.shard_count(),
         )
     }
@@ -156,11 +157,13 @@ impl Node {
             stores,
             projectors,
             handler,
+            ownership,
             ..
         } = &self.parts;
         let strong: Arc<dyn StrongReads> = match handler {
             Some(handler) => handler.strong(),
             None => Arc::new(NoWriters {
+                ownership: Arc::clone(ownership),
                 shard_count: stores.log.shard_count(),
             }),
         };

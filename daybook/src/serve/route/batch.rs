@@ -149,7 +149,7 @@ impl Route {
                 let reply = self.peers.unary(&address, rpc::BATCH_WRITE, request);
                 Ok(reply.await?.into_inner().outcomes)
             }
-            (Place::Nowhere(shard), _) => Err(Fault::NotOwner { shard }.into()),
+            (Place::Nowhere(shard), _) => Err(self.owners.refusal(shard).into()),
             (Place::Here, None) => Err(Fault::internal("no writers here").into()),
         }
     }

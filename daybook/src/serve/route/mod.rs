@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use command_handler::CommandApi;
 use ledger_core::name::LedgerName;
+use ports::ownership::Ownership;
 use ports::routing::shard_of;
 use prost::Message;
 use query_api::QueryApi;
@@ -24,7 +25,9 @@ use tonic_types::StatusExt as _;
 
 use crate::client::rpc::Rpc;
 
-pub use owners::{AllHere, NoWriters, Owner, Owners};
+use owners::{Owner, Owners};
+
+pub use owners::NoWriters;
 pub use peers::{FORWARDED, Peers};
 
 /// Both sides of the API, as this node has them, and the way to other nodes.
@@ -33,7 +36,7 @@ pub struct Route {
     commands: Option<Arc<CommandApi>>,
     /// What only reads them; `None` without the role.
     queries: Option<QueryApi>,
-    owners: Arc<dyn Owners>,
+    owners: Owners,
     shard_count: u32,
     peers: Peers,
 }
@@ -45,17 +48,17 @@ enum Way<'a> {
 }
 
 impl Route {
-    /// Routes to what this node has, and to `owners`.
+    /// Routes to what this node has, and to the nodes that `ownership` names.
     pub fn new(
         commands: Option<Arc<CommandApi>>,
         queries: Option<QueryApi>,
-        owners: Arc<dyn Owners>,
+        ownership: Arc<dyn Ownership>,
         shard_count: u32,
     ) -> Self {
         Self {
             commands,
             queries,
-            owners,
+            owners: Owners::new(ownership, shard_count),
             shard_count,
             peers: Peers::default(),
         }
@@ -84,14 +87,14 @@ impl Route {
                     .owners
                     .any()
                     .map(Way::There)
-                    .ok_or(Fault::NotOwner { shard: 0 }),
+                    .ok_or_else(|| self.owners.refusal(0)),
             };
         };
         let shard = shard_of(&name, self.shard_count);
         match (self.owners.owner(shard), &self.commands) {
             (Owner::Here, Some(commands)) => Ok(Way::Here(commands)),
             (Owner::At(address), _) if !is_forwarded(metadata) => Ok(Way::There(address)),
-            _ => Err(Fault::NotOwner { shard }),
+            _ => Err(self.owners.refusal(shard)),
         }
     }
 

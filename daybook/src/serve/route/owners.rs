@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use ledger_core::name::LedgerName;
+use ports::ownership::{Assignment, Ownership};
 use ports::routing::shard_of;
 use ports::strong::{StrongError, StrongQuery, StrongRead, StrongReads};
+use schemas::error::Fault;
+use tokio::sync::watch;
 
 /// Who writes a shard, as far as is known. A hint only: the log itself sees to it that nobody
 /// else writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
+pub(super) enum Owner {
     /// This node.
     Here,
     /// The node of this address.
@@ -19,38 +22,57 @@ pub enum Owner {
 }
 
 /// Knows who writes which shard.
-pub trait Owners: Send + Sync + 'static {
+#[derive(Debug, Clone)]
+pub(super) struct Owners {
+    ownership: Arc<dyn Ownership>,
+    assignment: watch::Receiver<Assignment>,
+    shard_count: u32,
+}
+
+impl Owners {
+    pub(super) fn new(ownership: Arc<dyn Ownership>, shard_count: u32) -> Self {
+        Self {
+            assignment: ownership.assignment(),
+            ownership,
+            shard_count,
+        }
+    }
+
     /// Who writes `shard`.
-    fn owner(&self, shard: u32) -> Owner;
+    pub(super) fn owner(&self, shard: u32) -> Owner {
+        if self.is_alone() || self.assignment.borrow().shards.contains(&shard) {
+            return Owner::Here;
+        }
+        match self.ownership.owner(shard) {
+            Some(address) => Owner::At(address),
+            None => Owner::Unknown,
+        }
+    }
 
     /// Any other node that writes a shard.
-    fn any(&self) -> Option<Arc<str>> {
-        None
+    pub(super) fn any(&self) -> Option<Arc<str>> {
+        (0..self.shard_count).find_map(|shard| self.ownership.owner(shard))
     }
 
     /// True where this node writes all shards, always.
-    fn is_alone(&self) -> bool {
-        false
-    }
-}
-
-/// One process writes all shards.
-#[derive(Debug, Clone, Copy)]
-pub struct AllHere;
-
-impl Owners for AllHere {
-    fn owner(&self, _: u32) -> Owner {
-        Owner::Here
+    pub(super) fn is_alone(&self) -> bool {
+        self.ownership.is_fixed()
     }
 
-    fn is_alone(&self) -> bool {
-        true
+    /// Why this node does not decide about `shard`.
+    pub(super) fn refusal(&self, shard: u32) -> Fault {
+        Fault::NotOwner {
+            shard,
+            owner: self.ownership.owner(shard),
+        }
     }
 }
 
 /// STRONG reads of a node that writes no shard: another one has to answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NoWriters {
+    /// Knows who.
+    pub ownership: Arc<dyn Ownership>,
     /// Shards of the log.
     pub shard_count: u32,
 }
@@ -58,8 +80,10 @@ pub struct NoWriters {
 #[tonic::async_trait]
 impl StrongReads for NoWriters {
     async fn read(&self, ledger: &LedgerName, _: StrongQuery) -> Result<StrongRead, StrongError> {
+        let shard = shard_of(ledger, self.shard_count);
         Err(StrongError::NotOwner {
-            shard: shard_of(ledger, self.shard_count),
+            shard,
+            owner: self.ownership.owner(shard),
         })
     }
 }
