@@ -34,7 +34,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::client::failure::{Failure, Kind};
 use crate::client::output::{self, BOLD, CYAN, DIM};
 use crate::client::session::MESSAGE_BYTES_MAX;
-use config::{Config, ServeArgs};
+use config::{Config, Profile, ServeArgs};
 use gate::Gate;
 use node::Node;
 use services::Services;
@@ -78,17 +78,22 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let operations = bind(config.operations_listen, "operations_listen").await?;
     let addresses = (api.local_addr()?, operations.local_addr()?);
     let (stop, stopping) = watch::channel(false);
-    // Both ports answer from the beginning: that the server starts, and what it waits for.
-    let api_gate = Gate::default();
     let operations_gate = operations::Gate::new(metrics);
-    let serving = [
-        tokio::spawn(serve_api(api, api_gate.routes(), stopping.clone())),
-        tokio::spawn(serve_operations(
-            operations,
-            operations_gate.router(),
-            stopping,
-        )),
-    ];
+    let mut serving = vec![tokio::spawn(serve_operations(
+        operations,
+        operations_gate.router(),
+        stopping.clone(),
+    ))];
+    // A cluster's servers may have to be waited for: its port answers meanwhile, and says so. A
+    // folder is opened at once: its callers are let in when it is.
+    let mut listener = Some(api);
+    let api_gate = Gate::default();
+    if config.profile == Profile::Cluster
+        && let Some(listener) = listener.take()
+    {
+        let routes = api_gate.routes();
+        serving.push(tokio::spawn(serve_api(listener, routes, stopping.clone())));
+    }
     let node = tokio::select! {
         node = Node::start(config, addresses.0, operations_gate.waiting()) => node?,
         () = signals.next() => return Ok(()),
@@ -96,7 +101,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<CommandServiceServer<Services>>().await;
     operations_gate.open(Arc::new(node.health()), operations_routes(&node)?);
-    api_gate.open(routes(&node, health_service)?);
+    let routes = routes(&node, health_service)?;
+    match listener {
+        Some(listener) => serving.push(tokio::spawn(serve_api(listener, routes, stopping))),
+        None => api_gate.open(routes),
+    }
     welcome(&node, addresses);
     signals.next().await;
     tracing::info!("stopping: what was taken is finished; a second signal stops at once");

@@ -50,7 +50,6 @@ pub(super) struct ClusterSection {
 pub(super) struct KafkaSection {
     servers: Option<String>,
     topics: Option<String>,
-    group: Option<String>,
     tls: Option<bool>,
     ca_file: Option<PathBuf>,
     certificate_file: Option<PathBuf>,
@@ -129,10 +128,8 @@ pub struct Cluster {
 pub struct Kafka {
     /// Bootstrap servers.
     pub servers: String,
-    /// What every topic's name begins with.
+    /// What the name of every topic, group and transactional id begins with.
     pub topics: String,
-    /// The consumer group that gives shards to nodes.
-    pub group: String,
     /// Whether it is spoken to by TLS.
     pub tls: bool,
     /// Who signed the brokers' certificates; the system's own authorities without.
@@ -226,9 +223,9 @@ impl Cluster {
         let name = pick(&args.cluster, cluster.name, "daybook");
         check_name(&name)?;
         let endpoint = pick(&args.s3, s3.endpoint, "http://127.0.0.1:9000");
-        let connections = postgres.connections.unwrap_or(16);
-        if connections < 2 {
-            return Err(invalid("[postgres] connections: at least 2 are needed"));
+        let connections = postgres.connections.unwrap_or(14);
+        if connections < 7 {
+            return Err(invalid("[postgres] connections: at least 7 are needed"));
         }
         Ok(Self {
             advertise: advertise.or(cluster.advertise),
@@ -239,7 +236,6 @@ impl Cluster {
                     "daybook" => String::new(),
                     other => format!("{other}."),
                 }),
-                group: kafka.group.unwrap_or_else(|| name.clone()),
                 tls: kafka.tls.unwrap_or(false),
                 ca_file: kafka.ca_file,
                 certificate_file: kafka.certificate_file,

@@ -53,7 +53,6 @@ const FIELDS: &[&str] = &[
     "advertise",
     "servers",
     "topics",
-    "group",
     "tls",
     "ca_file",
     "certificate_file",

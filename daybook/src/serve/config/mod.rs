@@ -325,6 +325,10 @@ mod tests {
         assert_eq!(cluster.postgres.schema, "books");
         assert_eq!(cluster.s3.endpoint, None);
         assert!(!format!("{config:?}").contains("hush"));
+        let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/daybook.toml");
+        let shared = load(&std::fs::read_to_string(shared).unwrap()).unwrap();
+        assert_eq!(shared.profile, Profile::Cluster);
+        assert_eq!(shared.cluster.kafka.topics, "");
         let failure = load("[cluster]\nname = 'Big Books'\n").unwrap_err();
         assert!(failure.message.contains("no name"), "{failure}");
     }
