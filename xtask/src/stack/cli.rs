@@ -228,7 +228,11 @@ fn logs(
     for (server, _) in &shown {
         show(*server, &stack.log_tail(*server, lines))?;
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    // Until it is broken off.
+    loop {
         std::thread::sleep(Duration::from_millis(200));
         for (server, from) in &mut shown {
             let end = length(server);
@@ -238,7 +242,6 @@ fn logs(
             *from = end;
         }
     }
-    Ok(())
 }
 
 fn part(stack: &Stack, server: Server, from: u64, to: u64) -> String {
