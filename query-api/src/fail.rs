@@ -1,6 +1,5 @@
 //! Errors of ports as faults.
 
-use ledger_core::name::LedgerName;
 use ports::log::LogError;
 use ports::projection::ProjectionError;
 use ports::strong::StrongError;
@@ -44,11 +43,4 @@ pub(crate) fn strong(error: StrongError) -> Fault {
 /// One field is malformed.
 pub(crate) fn field(path: &str, why: impl std::fmt::Display) -> Fault {
     Malformed::new(path, why).into()
-}
-
-/// A sum is beyond what can be said exactly; it is never said wrongly.
-pub(crate) fn sum_too_large(ledger: &LedgerName) -> Fault {
-    Fault::internal(format!(
-        "a sum over the accounts of ledger {ledger} is beyond 128 bits"
-    ))
 }

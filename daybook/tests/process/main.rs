@@ -4,6 +4,7 @@
 
 mod support;
 
+mod amounts;
 mod bench;
 mod commands;
 mod configuration;

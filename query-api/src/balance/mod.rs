@@ -7,5 +7,6 @@ mod postings;
 mod statement;
 mod sweep;
 mod trial;
+mod wide;
 
 pub(crate) use as_of::AsOf;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use futures::{StreamExt as _, TryStreamExt as _};
 use ledger_core::account::{Account, Totals};
 use ledger_core::asset::Asset;
-use ledger_core::name::LedgerName;
 use ports::views::AccountFilter;
 use schemas::error::Fault;
 use schemas::proto::v1;
 use tonic::{Request, Status};
 
 use super::AsOf;
+use super::wide::Wide;
 use crate::consistency::{Book, Freshness};
 use crate::deadline::Deadline;
 use crate::page::CHUNK;
@@ -26,8 +26,10 @@ const QUICK_TRIES: u32 = 2;
 /// What takes the accounts of a sweep.
 pub(crate) trait Sum: Default {
     /// Takes one account as it stood.
-    fn add(&mut self, ledger: &LedgerName, account: &Account, totals: &Totals)
-    -> Result<(), Fault>;
+    ///
+    /// # Errors
+    /// It takes no more.
+    fn add(&mut self, account: &Account, totals: &Totals) -> Result<(), Fault>;
 }
 
 impl QueryApi {
@@ -88,7 +90,7 @@ impl QueryApi {
             match as_of {
                 None => {
                     for account in &chunk {
-                        sum.add(&book.ledger, account, &account.totals)?;
+                        sum.add(account, &account.totals)?;
                     }
                 }
                 Some(as_of) => {
@@ -103,7 +105,7 @@ impl QueryApi {
                     });
                     let then: Vec<_> = then.buffered(AT_ONCE).try_collect().await?;
                     for (account, totals) in &then {
-                        sum.add(&book.ledger, account, totals)?;
+                        sum.add(account, totals)?;
                     }
                 }
             }
@@ -146,44 +148,28 @@ struct ByAsset(BTreeMap<Asset, AssetSum>);
 #[derive(Default)]
 struct AssetSum {
     accounts: u64,
-    debits_posted: u128,
-    credits_posted: u128,
-    debits_pending: u128,
-    credits_pending: u128,
-    posted: i128,
-    pending: i128,
-    available: i128,
+    debits_posted: Wide,
+    credits_posted: Wide,
+    debits_pending: Wide,
+    credits_pending: Wide,
+    posted: Wide,
+    pending: Wide,
+    available: Wide,
 }
 
 impl Sum for ByAsset {
-    fn add(
-        &mut self,
-        ledger: &LedgerName,
-        account: &Account,
-        totals: &Totals,
-    ) -> Result<(), Fault> {
+    fn add(&mut self, account: &Account, totals: &Totals) -> Result<(), Fault> {
         let sum = self.0.entry(account.terms.asset).or_default();
         let side = account.normal_side();
-        let unsigned = [
-            (&mut sum.debits_posted, totals.debits_posted),
-            (&mut sum.credits_posted, totals.credits_posted),
-            (&mut sum.debits_pending, totals.debits_pending),
-            (&mut sum.credits_pending, totals.credits_pending),
-        ];
-        for (sum, amount) in unsigned {
-            let more = sum.checked_add(amount.minor_units());
-            *sum = more.ok_or_else(|| fail::sum_too_large(ledger))?;
-        }
-        let signed = [
-            (&mut sum.posted, totals.posted(side)),
-            (&mut sum.pending, totals.pending(side)),
-            (&mut sum.available, totals.available(side)),
-        ];
-        for (sum, amount) in signed {
-            let more = sum.checked_add(amount);
-            *sum = more.ok_or_else(|| fail::sum_too_large(ledger))?;
-        }
         sum.accounts += 1;
+        sum.debits_posted.add(totals.debits_posted.minor_units());
+        sum.credits_posted.add(totals.credits_posted.minor_units());
+        sum.debits_pending.add(totals.debits_pending.minor_units());
+        sum.credits_pending
+            .add(totals.credits_pending.minor_units());
+        sum.posted.add_signed(totals.posted(side));
+        sum.pending.add_signed(totals.pending(side));
+        sum.available.add_signed(totals.available(side));
         Ok(())
     }
 }

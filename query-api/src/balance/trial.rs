@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use ledger_core::account::{Account, NormalSide, Totals};
 use ledger_core::asset::Asset;
-use ledger_core::name::LedgerName;
 use schemas::api::view;
 use schemas::error::Fault;
 use schemas::proto::v1;
@@ -12,10 +11,11 @@ use tonic::{Request, Status};
 
 use super::AsOf;
 use super::sweep::Sum;
+use super::wide::Wide;
+use crate::QueryApi;
 use crate::consistency::Freshness;
 use crate::deadline::Deadline;
 use crate::pattern::Pattern;
-use crate::{QueryApi, fail};
 
 /// Accounts of one trial balance, at most: it is one message.
 const ACCOUNTS_MAX: usize = 50_000;
@@ -61,7 +61,7 @@ impl QueryApi {
 #[derive(Default)]
 struct Trial {
     lines: Vec<Line>,
-    totals: BTreeMap<Asset, (u128, u128)>,
+    totals: BTreeMap<Asset, (Wide, Wide)>,
 }
 
 struct Line {
@@ -73,12 +73,7 @@ struct Line {
 }
 
 impl Sum for Trial {
-    fn add(
-        &mut self,
-        ledger: &LedgerName,
-        account: &Account,
-        totals: &Totals,
-    ) -> Result<(), Fault> {
+    fn add(&mut self, account: &Account, totals: &Totals) -> Result<(), Fault> {
         if self.lines.len() == ACCOUNTS_MAX {
             return Err(Fault::Overloaded {
                 what: format!("a trial balance of {ACCOUNTS_MAX} accounts"),
@@ -92,12 +87,10 @@ impl Sum for Trial {
         };
         let amount = debit.unsigned_abs();
         let (debits, credits) = self.totals.entry(account.terms.asset).or_default();
-        let sum = match side {
-            NormalSide::Debit => debits,
-            NormalSide::Credit => credits,
-        };
-        let more = sum.checked_add(amount);
-        *sum = more.ok_or_else(|| fail::sum_too_large(ledger))?;
+        match side {
+            NormalSide::Debit => debits.add(amount),
+            NormalSide::Credit => credits.add(amount),
+        }
         self.lines.push(Line {
             account: account.terms.name.as_str().to_owned(),
             account_type: view::account_type(account.terms.account_type),
