@@ -10,6 +10,7 @@ use ledger_core::command::{AccountRef, AmountSpec, CreateTransaction, Operation,
 use ledger_core::name::AccountName;
 use ledger_core::text::Metadata;
 use ledger_core::transaction::{HoldTerms, LimitsMode};
+use ports::memory::ACCOUNTS;
 use schemas::proto::v1;
 
 fn move_all(from: &str, to: &str, hold: bool) -> Operation {
@@ -105,4 +106,38 @@ async fn sums_of_balances_beyond_128_bits_are_exact() {
         (THRICE, THRICE)
     );
     assert_eq!(debited.credits_posted, "0");
+}
+
+#[tokio::test]
+async fn a_trial_balance_of_more_accounts_than_fit_is_refused_and_sums_are_not() {
+    use tonic_types::StatusExt as _;
+    let most = schemas::limits::TRIAL_BALANCE_ACCOUNTS_MAX;
+    let server = Server::with(1, 10_000).await;
+    let books = server.books("bank", 1);
+    let trial = async || {
+        let asked = v1::GetTrialBalanceRequest {
+            ledger: "bank".to_owned(),
+            ..Default::default()
+        };
+        server.api.get_trial_balance(request(asked)).await
+    };
+    for number in ACCOUNTS.len()..most {
+        books.open_account(&format!("many:{number}"), "USD/2", AccountType::Asset);
+    }
+    server.scribe.commit().await;
+    assert_eq!(trial().await.unwrap().lines.len(), most);
+    books.open_account("one:more", "USD/2", AccountType::Asset);
+    server.scribe.commit().await;
+    let refused = trial().await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange);
+    let info = refused.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "REPLY_TOO_LARGE");
+    assert_eq!(info.metadata["most"], most.to_string());
+    let asked = v1::AggregateBalancesRequest {
+        ledger: "bank".to_owned(),
+        ..Default::default()
+    };
+    let reply = server.api.aggregate_balances(request(asked)).await.unwrap();
+    let accounts: u64 = reply.sums.iter().map(|sum| sum.accounts).sum();
+    assert_eq!(accounts, most as u64 + 1);
 }

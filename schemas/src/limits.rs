@@ -7,6 +7,8 @@ use ledger_core::limits as core;
 
 /// Accounts, and balances, that one read may name.
 pub const ACCOUNTS_NAMED_MAX: usize = 1_000;
+/// Accounts of one trial balance: it is one message.
+pub const TRIAL_BALANCE_ACCOUNTS_MAX: usize = 50_000;
 /// Rows of a page where the request says no number.
 pub const PAGE_SIZE_DEFAULT: usize = 100;
 /// Rows of a page.
@@ -40,7 +42,7 @@ const MALFORMED: &str = "INVALID_ARGUMENT";
 #[rustfmt::skip]
 pub const ALL: &[Limit] = &[
     limit("batch_commands_max", core::BATCH_COMMANDS_MAX as u128, "commands of one BatchWrite; transfers of one BatchTransfer", "BATCH_TOO_LARGE, INVALID_ARGUMENT"),
-    limit("batch_bytes_max", core::BATCH_BYTES_MAX as u128, "bytes of one request", "- (the transport refuses it with OUT_OF_RANGE)"),
+    limit("batch_bytes_max", core::BATCH_BYTES_MAX as u128, "bytes of one request", "MESSAGE_TOO_LARGE"),
     limit("atomic_members_max", core::ATOMIC_MEMBERS_MAX as u128, "members of an atomic batch", MALFORMED),
     limit("postings_max", core::POSTINGS_MAX as u128, "postings of one transaction", MALFORMED),
     limit("conditions_max", core::CONDITIONS_MAX as u128, "conditions of one command, or of one member", MALFORMED),
@@ -62,6 +64,7 @@ pub const ALL: &[Limit] = &[
     limit("time_zone_bytes_max", core::TIME_ZONE_BYTES_MAX as u128, "bytes of a time zone's name", MALFORMED),
     limit("accounts_max", core::ACCOUNTS_MAX as u128, "accounts of one ledger", "TOO_MANY_ACCOUNTS"),
     limit("accounts_named_max", ACCOUNTS_NAMED_MAX as u128, "accounts that BatchGetAccounts or BatchGetBalances names", "BATCH_TOO_LARGE"),
+    limit("trial_balance_accounts_max", TRIAL_BALANCE_ACCOUNTS_MAX as u128, "accounts of a ledger that GetTrialBalance shows, as one message; sums by pattern (AggregateBalances) have no such bound", "REPLY_TOO_LARGE"),
     limit("page_size_default", PAGE_SIZE_DEFAULT as u128, "rows of a page where `page_size` is 0", "-"),
     limit("page_size_max", PAGE_SIZE_MAX as u128, "rows of a page", MALFORMED),
 ];

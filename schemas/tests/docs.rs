@@ -166,6 +166,15 @@ fn faults() -> Vec<Fault> {
             found: 8_191,
             most: 8_190,
         },
+        Fault::MessageMalformed { why: why() },
+        Fault::MessageTooLarge {
+            found: 17_000_000,
+            most: 16_842_752,
+        },
+        Fault::ReplyTooLarge {
+            what: "accounts",
+            most: 50_000,
+        },
         Fault::ReadModelsUnusable { why: why() },
         Fault::ProjectionStopped {
             shard: 0,

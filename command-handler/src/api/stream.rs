@@ -85,7 +85,8 @@ impl CommandApi {
                         group.push(request.command.unwrap_or_default());
                     }
                     Err(status) => {
-                        broken = Some(status);
+                        let fault = schemas::error::of_transport(&status);
+                        broken = Some(fault.map_or(status, Status::from));
                         break;
                     }
                 }

@@ -40,7 +40,7 @@ pub async fn run(
     }
     let mut queries = QueryServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20);
     check_totals(&mut queries, ledger, loaded).await?;
-    check_trial_balance(&mut queries, ledger).await?;
+    check_balanced(&mut queries, ledger).await?;
     check_sample(channel, ledger, loaded).await?;
     Ok(Checked {
         accounts: loaded.sums.len(),
@@ -82,21 +82,26 @@ async fn check_totals(
     Ok(())
 }
 
-async fn check_trial_balance(
+/// By sums, which unlike the trial balance have no bound of accounts.
+async fn check_balanced(
     queries: &mut QueryServiceClient<tonic::transport::Channel>,
     ledger: &str,
 ) -> Result<(), BenchError> {
-    let trial = queries
-        .get_trial_balance(api::GetTrialBalanceRequest {
+    let reply = queries
+        .aggregate_balances(api::AggregateBalancesRequest {
             ledger: ledger.to_owned(),
+            pattern: String::new(),
             as_of: None,
             consistency: None,
         })
         .await
-        .map_err(BenchError::call("GetTrialBalance"))?
+        .map_err(BenchError::call("AggregateBalances"))?
         .into_inner();
-    match trial.totals.iter().find(|total| !total.balanced) {
-        Some(total) => Err(BenchError::Wrong(format!("{total:?}"))),
+    let unbalanced = |sum: &&api::AssetSum| {
+        sum.debits_posted != sum.credits_posted || sum.debits_pending != sum.credits_pending
+    };
+    match reply.sums.iter().find(unbalanced) {
+        Some(sum) => Err(BenchError::Wrong(format!("{sum:?}"))),
         None => Ok(()),
     }
 }

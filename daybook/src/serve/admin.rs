@@ -8,6 +8,7 @@ use ports::projection::{Projection, ProjectionSwitch};
 use ports::snapshot::SnapshotStore;
 use ports::views::Views;
 use projector::Projector;
+use schemas::api::Malformed;
 use schemas::error::Fault;
 use schemas::proto::v1::admin_service_server::AdminService;
 use schemas::proto::v1::*;
@@ -158,7 +159,7 @@ impl AdminService for Admin {
         request: Request<VerifyRequest>,
     ) -> Result<Response<Self::VerifyStream>, Status> {
         let options = upkeep::verify_options(&request.get_ref().expect_heads)
-            .map_err(|why| Status::invalid_argument(format!("expect_heads: {why}")))?;
+            .map_err(|why| Status::from(Malformed::new("expect_heads", why)))?;
         let (sent, replies) = mpsc::channel(PROGRESS_QUEUE);
         let source = Source::of(self.log.as_ref());
         let (snapshots, views) = (Arc::clone(&self.snapshots), Arc::clone(&self.views));

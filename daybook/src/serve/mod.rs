@@ -11,6 +11,7 @@ pub mod node;
 pub mod operations;
 pub mod route;
 mod services;
+mod statuses;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -203,7 +204,7 @@ fn routes(
         QueryServiceServer,
         AuditServiceServer
     );
-    Ok(routes.routes())
+    Ok(statuses::told(routes.routes()).into())
 }
 
 fn operations_routes(node: &Node) -> Result<axum::Router, Failure> {
@@ -211,7 +212,7 @@ fn operations_routes(node: &Node) -> Result<axum::Router, Failure> {
     routes
         .add_service(reflection()?)
         .add_service(AdminServiceServer::new(admin::Admin::of(node)));
-    Ok(routes.routes().into_axum_router())
+    Ok(statuses::told(routes.routes()))
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {

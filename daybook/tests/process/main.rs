@@ -12,4 +12,5 @@ mod demo;
 mod import;
 mod kill;
 mod lost_answer;
+mod raw;
 mod upkeep;

@@ -6,6 +6,7 @@ use ledger_core::account::{Account, NormalSide, Totals};
 use ledger_core::asset::Asset;
 use schemas::api::view;
 use schemas::error::Fault;
+use schemas::limits::TRIAL_BALANCE_ACCOUNTS_MAX;
 use schemas::proto::v1;
 use tonic::{Request, Status};
 
@@ -17,16 +18,13 @@ use crate::consistency::Freshness;
 use crate::deadline::Deadline;
 use crate::pattern::Pattern;
 
-/// Accounts of one trial balance, at most: it is one message.
-const ACCOUNTS_MAX: usize = 50_000;
-
 impl QueryApi {
     /// The trial balance of a ledger, now or as of either time or both; STRONG where the caller
     /// does not say. Of one state of the ledger, so its totals are equal, whatever is written
     /// meanwhile.
     ///
     /// # Errors
-    /// The status of the [`Fault`]; RESOURCE_EXHAUSTED above 50,000 accounts.
+    /// The status of the [`Fault`]; REPLY_TOO_LARGE above [`TRIAL_BALANCE_ACCOUNTS_MAX`].
     pub async fn get_trial_balance(
         &self,
         request: Request<v1::GetTrialBalanceRequest>,
@@ -74,9 +72,10 @@ struct Line {
 
 impl Sum for Trial {
     fn add(&mut self, account: &Account, totals: &Totals) -> Result<(), Fault> {
-        if self.lines.len() == ACCOUNTS_MAX {
-            return Err(Fault::Overloaded {
-                what: format!("a trial balance of {ACCOUNTS_MAX} accounts"),
+        if self.lines.len() == TRIAL_BALANCE_ACCOUNTS_MAX {
+            return Err(Fault::ReplyTooLarge {
+                what: "accounts",
+                most: TRIAL_BALANCE_ACCOUNTS_MAX as u64,
             });
         }
         let debit = totals.posted(NormalSide::Debit);

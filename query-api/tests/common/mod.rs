@@ -30,8 +30,14 @@ pub struct Server {
 impl Server {
     /// Over read models in memory.
     pub async fn new(shards: u32) -> Self {
+        Self::with(shards, 10).await
+    }
+
+    /// The same, whose projectors take up to `records_max` records at once.
+    pub async fn with(shards: u32, records_max: u64) -> Self {
         let views = MemoryViews::new(shards);
-        Self::over(LOG, shards, Arc::new(views.clone()), Arc::new(views)).await
+        let projection = Arc::new(views.clone());
+        Self::made(LOG, shards, projection, Arc::new(views), records_max).await
     }
 
     /// Over these read models.
@@ -41,11 +47,21 @@ impl Server {
         projection: Arc<dyn Projection>,
         views: Arc<dyn Views>,
     ) -> Self {
+        Self::made(log_id, shards, projection, views, 10).await
+    }
+
+    async fn made(
+        log_id: LogId,
+        shards: u32,
+        projection: Arc<dyn Projection>,
+        views: Arc<dyn Views>,
+        records_max: u64,
+    ) -> Self {
         let scribe = Scribe::new(MemoryLog::new(log_id, shards)).await;
         let mut projectors = Vec::new();
         for shard in 0..shards {
             let config = Config {
-                records_max: 10,
+                records_max,
                 ..Config::new(log_id, shard)
             };
             let reader = scribe.log().reader();

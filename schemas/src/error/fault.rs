@@ -151,6 +151,28 @@ pub enum Fault {
         /// How much is allowed.
         most: u64,
     },
+    /// A message that is none: the transport or protobuf could not read it.
+    #[error("the message cannot be read: {why}")]
+    MessageMalformed {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A message of more bytes than a server takes.
+    #[error("the message has {found} bytes; at most {most} are taken")]
+    MessageTooLarge {
+        /// Its bytes.
+        found: u64,
+        /// How many are taken.
+        most: u64,
+    },
+    /// An answer that does not fit one message.
+    #[error("the answer would hold more than {most} {what}, the most that one message carries")]
+    ReplyTooLarge {
+        /// What there is too much of: `bytes`, `accounts`.
+        what: &'static str,
+        /// How much one message carries.
+        most: u64,
+    },
     /// The read models must be rebuilt.
     #[error("the read models cannot be used: {why}")]
     ReadModelsUnusable {
@@ -221,6 +243,9 @@ impl Fault {
             Self::TokenInvalid { .. } => "TOKEN_INVALID",
             Self::TokenOfAnotherLog { .. } => "TOKEN_OF_ANOTHER_LOG",
             Self::BatchTooLarge { .. } => "BATCH_TOO_LARGE",
+            Self::MessageMalformed { .. } => "MESSAGE_MALFORMED",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::ReplyTooLarge { .. } => "REPLY_TOO_LARGE",
             Self::ReadModelsUnusable { .. } => "READ_MODELS_UNUSABLE",
             Self::ProjectionStopped { .. } => "PROJECTION_STOPPED",
             Self::LogDamaged { .. } => "LOG_DAMAGED",
@@ -235,7 +260,8 @@ impl Fault {
             Self::InvalidArgument(_)
             | Self::PageTokenInvalid { .. }
             | Self::TokenInvalid { .. }
-            | Self::BatchTooLarge { .. } => Code::InvalidArgument,
+            | Self::BatchTooLarge { .. }
+            | Self::MessageMalformed { .. } => Code::InvalidArgument,
             Self::IdempotencyKeyReused { .. } => Code::AlreadyExists,
             Self::KeyStampInFuture { .. } | Self::TokenOfAnotherLog { .. } => {
                 Code::FailedPrecondition
@@ -244,7 +270,9 @@ impl Fault {
             | Self::AccountNotFound { .. }
             | Self::TransactionNotFound { .. }
             | Self::DecisionNotFound { .. } => Code::NotFound,
-            Self::SequenceNotReached { .. } => Code::OutOfRange,
+            Self::SequenceNotReached { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::ReplyTooLarge { .. } => Code::OutOfRange,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::ReadTimeout { .. }
             | Self::Unavailable { .. }
@@ -337,6 +365,12 @@ impl Fault {
                 ("found", found.to_string()),
                 ("most", most.to_string()),
             ],
+            Self::MessageTooLarge { found, most } => {
+                vec![("found", found.to_string()), ("most", most.to_string())]
+            }
+            Self::ReplyTooLarge { what, most } => {
+                vec![("what", (*what).to_owned()), ("most", most.to_string())]
+            }
             Self::ProjectionStopped {
                 shard, sequence, ..
             } => vec![
@@ -349,6 +383,7 @@ impl Fault {
             | Self::Overloaded { .. }
             | Self::PageTokenInvalid { .. }
             | Self::TokenInvalid { .. }
+            | Self::MessageMalformed { .. }
             | Self::ReadModelsUnusable { .. }
             | Self::LogDamaged { .. }
             | Self::Internal { .. } => Vec::new(),

@@ -5,6 +5,7 @@ mod explain;
 mod fault;
 mod sentence;
 mod status;
+mod transport;
 
 pub use explain::{Explanation, Kind, all as explanations, explain};
 pub use fault::Fault;
@@ -12,3 +13,4 @@ pub use sentence::sentence;
 pub use status::{
     DOMAIN, grpc_name, grpc_of, rejection_status, rejection_to_tonic, to_rpc_status, to_tonic,
 };
+pub use transport::of_transport;

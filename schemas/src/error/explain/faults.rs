@@ -98,6 +98,21 @@ pub(super) const ROWS: &[Explanation] = &[
         "More commands, accounts or bytes than docs/limits.md allows.",
         "Split it up; every command keeps its own key.",
     ]),
+    fault("MESSAGE_MALFORMED", "INVALID_ARGUMENT", false, &[], [
+        "The message is none that the server can read.",
+        "Its bytes are no protobuf of the method's request, a text in it is not UTF-8, or its frame or compression is broken: a client with another schema, or a proxy that changed bytes. Nothing was decided or recorded.",
+        "Make the client from the .proto files of this server (reflection serves them); look at what stands between.",
+    ]),
+    fault("MESSAGE_TOO_LARGE", "OUT_OF_RANGE", false, &["found", "most"], [
+        "The message has more bytes than a server takes.",
+        "A request above 16 MiB (`batch_bytes_max` of docs/limits.md, and a little for its frame). Nothing of it was read, decided or recorded.",
+        "Split it up; every command keeps its own key.",
+    ]),
+    fault("REPLY_TOO_LARGE", "OUT_OF_RANGE", false, &["what", "most"], [
+        "The answer does not fit one message.",
+        "A trial balance of more accounts, or a reply of more bytes, than one message carries. Where it answered a command, that was decided and stands.",
+        "Ask for less at once: sums by pattern (AggregateBalances), or a smaller `page_size`. What became of a command tells GetDecision.",
+    ]),
     fault("READ_MODELS_UNUSABLE", "UNAVAILABLE", false, &[], [
         "The read models are damaged, of another version, or of another log.",
         "A file was damaged or exchanged, or a build with other read models wrote it. The log is not touched by this.",
