@@ -182,6 +182,21 @@ impl Embedded {
         self.views.usable()
     }
 
+    /// What is wrong with the read models that are there: why they cannot be read at all, or what
+    /// SQLite's own check of every page finds. Empty where they are sound, or there are none yet.
+    ///
+    /// # Errors
+    /// [`ProjectionError`] when they cannot be reached.
+    pub async fn check_view_pages(&self) -> Result<Vec<String>, ProjectionError> {
+        match self.views.fault() {
+            Some(fault) => Ok(vec![fault.to_owned()]),
+            None => match self.views.page_check().await {
+                Err(ProjectionError::Unusable(what)) => Ok(vec![what]),
+                other => other,
+            },
+        }
+    }
+
     /// Old keys and transactions, for the writer.
     pub fn facts(&self) -> Arc<dyn FactsSource> {
         self.views.clone()

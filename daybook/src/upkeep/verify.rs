@@ -74,6 +74,10 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
         None => Err(Failure::new(Kind::Refused, "NOT_CLEAN", "the books are not clean")),
         Some(first) => Err(Failure::new(Kind::Refused, &first.code, describe(first))
             .hint(match &args.place.data {
+                Some(folder) if first.code == "READ_MODELS_UNUSABLE" => format!(
+                    "build them again from the log: daybook replay --data {}",
+                    folder.display()
+                ),
                 Some(folder) => format!(
                     "daybook snapshot restore --data {} --to NEW-FOLDER restores all before the damage",
                     folder.display()
@@ -166,6 +170,7 @@ pub async fn offline(
     };
     let report = shard_state::verify::verify(&source, store, views, &options, told).await;
     let pages = embedded.check_log_pages().await;
+    let view_pages = embedded.check_view_pages().await;
     embedded.close().await;
     let report = report.map_err(|error| Failure::broken(error.to_string()))?;
     let mut verdict = Verdict {
@@ -178,6 +183,14 @@ pub async fn offline(
         .extend(pages.into_iter().map(|page| Finding {
             code: "LOG_DAMAGED".to_owned(),
             message: format!("the file log.db: {page}"),
+            ..Default::default()
+        }));
+    let view_pages = view_pages.unwrap_or_else(|error| vec![error.to_string()]);
+    verdict
+        .findings
+        .extend(view_pages.into_iter().map(|page| Finding {
+            code: "READ_MODELS_UNUSABLE".to_owned(),
+            message: format!("the read models: {page}"),
             ..Default::default()
         }));
     verdict.summary.clean = verdict.findings.is_empty();

@@ -89,3 +89,63 @@ fn assert_names(data: &Path, places: &[String]) {
         "{places:?} is not named first: {said}"
     );
 }
+
+/// Whatever page of the read models is damaged: that is found, and the log is still checked to
+/// its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_of_the_read_models_does_not_keep_the_log_from_being_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]).await;
+    let bank = server.connect().await;
+    bank.set_up().await;
+    for n in 0..60 {
+        bank.deposit(&format!("deposit-{n}"), 1 + n).await.unwrap();
+    }
+    server.stop();
+    assert_verified(&data);
+    let checked = |output: &std::process::Output| {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = said
+            .lines()
+            .find(|line| line.contains("records: hash chain"));
+        line.map(str::to_owned)
+    };
+    let whole_log = checked(&verify(&data)).expect("verify tells what it checked");
+    let file = data.join("views.db");
+    let whole = std::fs::read(&file).unwrap();
+    // As the file's header says it.
+    let page = usize::from(u16::from_be_bytes([whole[16], whole[17]]));
+    let mut found = 0;
+    for start in (0..whole.len()).step_by(page) {
+        let mut damaged = whole.clone();
+        // The header of the page, where SQLite looks first.
+        damaged[start..start + 64].fill(0xa5);
+        std::fs::write(&file, &damaged).unwrap();
+        let output = verify(&data);
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let page = start / page;
+        assert_eq!(
+            checked(&output).as_ref(),
+            Some(&whole_log),
+            "page {page}: {said}"
+        );
+        assert!(!said.contains("LOG_DAMAGED"), "page {page}: {said}");
+        match output.status.code() {
+            // A page that is not in use.
+            Some(0) => {}
+            Some(1) => {
+                assert!(said.contains("READ_MODELS_UNUSABLE"), "page {page}: {said}");
+                found += 1;
+            }
+            other => panic!("page {page}: {other:?}: {said}"),
+        }
+    }
+    assert!(found > 10, "only {found} pages were found damaged");
+    std::fs::write(&file, &whole).unwrap();
+    assert_verified(&data);
+}

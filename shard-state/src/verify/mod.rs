@@ -58,7 +58,8 @@ pub struct Progress {
     pub end: u64,
 }
 
-/// Why verification could not be done. What is damaged is a finding, not an error.
+/// Why verification could not be done. What is damaged is a finding, not an error; so are read
+/// models that cannot be read, since all of them can be made again from the log.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The log.
@@ -67,9 +68,6 @@ pub enum VerifyError {
     /// The snapshots.
     #[error(transparent)]
     Snapshots(#[from] SnapshotError),
-    /// The read models.
-    #[error(transparent)]
-    Views(#[from] ProjectionError),
 }
 
 /// Verifies a log, its snapshots and its read models, where they are given.
@@ -119,7 +117,13 @@ impl Run<'_> {
     ) -> Result<(), VerifyError> {
         let shard = self.shard;
         let mut models = match views {
-            Some(views) => Models::observe(views, shard).await?,
+            Some(views) => match Models::observe(views, shard).await {
+                Ok(models) => models,
+                Err(error) => {
+                    self.unreadable_models(&error);
+                    None
+                }
+            },
             None => None,
         };
         // After the read models: every row is of a record before this end.
@@ -220,20 +224,42 @@ impl Run<'_> {
                     self.expect(&record, expected);
                     let step = walk.record(sequence, &record, self.report);
                     if step == Step::Applied
-                        && let Some(models) = models
+                        && let Some(followed) = models
+                        && let Err(error) = followed.follow(walk, &record, self.report).await
                     {
-                        models.follow(walk, &record, self.report).await?;
+                        self.unreadable_models(&error);
+                        *models = None;
                     }
                 }
             }
             if let Some(snapshots) = snapshots {
                 snapshots.check_at(&walk.state, self.report).await?;
             }
-            if let Some(models) = models {
-                models.check_at(&walk.state, self.report).await?;
+            if let Some(followed) = models
+                && let Err(error) = followed.check_at(&walk.state, self.report).await
+            {
+                self.unreadable_models(&error);
+                *models = None;
             }
         }
         Ok(())
+    }
+
+    /// Read models that cannot be read are a finding; the log is checked to its end without
+    /// them.
+    fn unreadable_models(&mut self, error: &ProjectionError) {
+        self.report.find(Finding {
+            about: About::ReadModels,
+            code: match error {
+                ProjectionError::Unavailable(_) => "UNAVAILABLE",
+                _ => "READ_MODELS_UNUSABLE",
+            },
+            shard: self.shard,
+            sequence: None,
+            ledger: None,
+            ledger_sequence: None,
+            message: format!("{error}; what they show was not compared any further"),
+        });
     }
 
     /// The expected heads of this shard's ledgers.

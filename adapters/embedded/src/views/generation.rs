@@ -140,14 +140,15 @@ impl Generation {
         )))
     }
 
-    /// Opens `file` for reading alone.
+    /// Opens `file` for reading alone. `None` where there is nothing in it for this version: the
+    /// next start makes it anew.
     pub(crate) async fn open_read_only(
         file: &Path,
         log_id: LogId,
         shard_count: u32,
-    ) -> Result<Self, ProjectionError> {
+    ) -> Result<Option<Self>, ProjectionError> {
         if !file.exists() {
-            return Err(unusable(format!("{} does not exist", file.display())));
+            return Ok(None);
         }
         let mut reading = sqlite::options(file).read_only(true);
         if std::fs::metadata(beside(file, "-wal")).is_err()
@@ -158,14 +159,12 @@ impl Generation {
         }
         let mut connection = sqlite::connect(&reading).await.map_err(failed)?;
         match read_meta(&mut connection).await? {
-            Some(meta) if meta.format < FORMAT => {
-                return Err(unusable("they were made by an earlier version"));
-            }
+            Some(meta) if meta.format < FORMAT => return Ok(None),
             Some(meta) => check(&meta, log_id, shard_count)?,
-            None => return Err(unusable("they are empty")),
+            None => return Ok(None),
         }
         connection.close().await.map_err(failed)?;
-        Ok(Self::new(file, log_id, None, reading))
+        Ok(Some(Self::new(file, log_id, None, reading)))
     }
 
     fn new(
@@ -188,6 +187,15 @@ impl Generation {
     /// The file.
     pub(crate) fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// What SQLite's own check of the pages finds; empty where they are sound.
+    pub(crate) async fn page_check(&self) -> Result<Vec<String>, ProjectionError> {
+        let found: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(20)")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed)?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
     }
 
     /// Closes all connections, and waits for those in use.

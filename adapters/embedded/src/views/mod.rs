@@ -83,6 +83,8 @@ pub(crate) struct ReadModels {
     shard_count: u32,
     /// What is live; or, in a folder that was opened for reading alone, why nothing is.
     current: RwLock<Result<Arc<Generation>, String>>,
+    /// In a folder that was opened for reading alone: why what is there cannot be read.
+    fault: Option<String>,
     sequences: Sequences,
 }
 
@@ -136,18 +138,38 @@ impl ReadModels {
         let opened = async {
             let file = rebuild::current_file(dir)
                 .map_err(|error| ProjectionError::Unavailable(error.to_string()))?;
-            let generation = Generation::open_read_only(&file, log_id, shard_count).await?;
-            Self::new(dir, log_id, shard_count, generation).await
+            match Generation::open_read_only(&file, log_id, shard_count).await? {
+                Some(generation) => Self::new(dir, log_id, shard_count, generation)
+                    .await
+                    .map(Some),
+                None => Ok(None),
+            }
         };
-        match opened.await {
-            Ok(models) => models,
-            Err(error) => Self {
-                dir: dir.to_owned(),
-                log_id,
-                shard_count,
-                current: RwLock::new(Err(error.to_string())),
-                sequences: Sequences(Vec::new()),
-            },
+        let (why, fault) = match opened.await {
+            Ok(Some(models)) => return models,
+            Ok(None) => ("there are none of this version here".to_owned(), None),
+            Err(error) => (error.to_string(), Some(error.to_string())),
+        };
+        Self {
+            dir: dir.to_owned(),
+            log_id,
+            shard_count,
+            current: RwLock::new(Err(why)),
+            fault,
+            sequences: Sequences(Vec::new()),
+        }
+    }
+
+    /// Why those that are there cannot be read at all.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// What SQLite's own check of the pages finds; empty where they are sound, or there are none.
+    pub(crate) async fn page_check(&self) -> Result<Vec<String>, ProjectionError> {
+        match self.current() {
+            Ok(generation) => generation.page_check().await,
+            Err(_) => Ok(Vec::new()),
         }
     }
 
@@ -168,6 +190,7 @@ impl ReadModels {
             log_id,
             shard_count,
             current: RwLock::new(Ok(Arc::new(generation))),
+            fault: None,
             sequences,
         })
     }
