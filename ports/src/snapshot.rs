@@ -10,6 +10,12 @@ pub enum SnapshotError {
     /// It cannot be reached now.
     #[error("the snapshot store cannot be reached: {0}")]
     Unavailable(String),
+    /// There is no such snapshot: it was never finished, or was removed.
+    #[error("snapshot {name} is not there")]
+    NotFound {
+        /// Its name.
+        name: String,
+    },
     /// A snapshot is not as it was written (`SNAPSHOT_DAMAGED`).
     #[error("snapshot {name} is damaged: {what}")]
     Damaged {
@@ -51,7 +57,8 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// [`SnapshotError::Unavailable`].
     async fn list(&self, shard: u32) -> Result<Vec<SnapshotEntry>, SnapshotError>;
 
-    /// The snapshot of this name, every chunk checked against its hash.
+    /// The snapshot of this name, every chunk checked against its hash. One that is removed
+    /// meanwhile is not found, rather than damaged.
     ///
     /// # Errors
     /// [`SnapshotError`].

@@ -8,7 +8,7 @@ use schemas::record::{Barrier, LogId, RecordError, RecordHash, SealedRecord};
 use tokio::sync::watch;
 
 use crate::divergence::Divergence;
-use crate::memory::Memory;
+use crate::memory::{Memory, MemoryBounds};
 use crate::pipeline::{self, Body, Decoded, End};
 use crate::snapshot::{self, Place};
 use crate::state::ShardState;
@@ -174,7 +174,9 @@ impl RecoverError {
             Self::Log(LogError::Unavailable(_)) | Self::Store(SnapshotError::Unavailable(_)) => {
                 "UNAVAILABLE"
             }
-            Self::Store(SnapshotError::Damaged { .. }) => "SNAPSHOT_DAMAGED",
+            Self::Store(SnapshotError::Damaged { .. } | SnapshotError::NotFound { .. }) => {
+                "SNAPSHOT_DAMAGED"
+            }
             Self::LogBehind { .. } => "LOG_BEHIND",
             Self::LogDiverged { .. } | Self::AnotherLogsSnapshot { .. } => "LOG_DIVERGED",
             Self::BarrierMissing { .. } | Self::Stopped(_) => "UNAVAILABLE",
@@ -209,7 +211,7 @@ pub async fn recover(
     };
     let mut replay = Replay {
         state: start.state,
-        memory: Memory::new(options.projected.clone()),
+        memory: Memory::new(MemoryBounds::default(), options.projected.clone()),
         position: from,
         until: options.until,
         barrier: None,
@@ -333,6 +335,7 @@ pub(crate) async fn load(
     let (manifest, chunks) = match store.get(options.shard, name).await {
         Ok(found) => found,
         Err(SnapshotError::Damaged { what, .. }) => return Ok(Err(what)),
+        Err(error @ SnapshotError::NotFound { .. }) => return Ok(Err(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     let seed = options.hash_seed;

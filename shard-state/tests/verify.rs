@@ -6,14 +6,23 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use common::{Maker, check, options, projected, said, source};
+use ledger_core::account::{Account, AccountNumber};
 use ledger_core::amount::Amount;
+use ledger_core::facts::KeyEntry;
+use ledger_core::key::{IdempotencyKey, TransactionId};
 use ledger_core::name::LedgerName;
+use ledger_core::time::{Day, Timestamp};
 use ports::log::EventLog as _;
 use ports::memory::{MemorySnapshots, MemoryViews};
-use ports::projection::Changes;
-use ports::snapshot::SnapshotStore;
+use ports::projection::{Changes, HeadRow, HistoryRow, PlaceRow, ProjectionError};
+use ports::snapshot::{SnapshotEntry, SnapshotError, SnapshotStore};
+use ports::views::{
+    AccountFilter, DayBucket, HistoryRange, LedgerProgress, LedgerView, TransactionFilter,
+    TransactionView, Views,
+};
+use schemas::proto::snapshot::v1::Manifest;
 use schemas::record::{RecordHash, frame};
 use shard_state::build;
 use shard_state::verify::{About, ExpectedHead, Options, Report, verify};
@@ -416,5 +425,170 @@ async fn damage_in_one_ledger_leaves_the_others_verified() {
     assert_eq!(
         report.summary.ledgers, 1,
         "the other one was recomputed to its end"
+    );
+}
+
+/// Read models of which some cannot be read: every call after the first so many fails.
+struct Failing {
+    views: MemoryViews,
+    calls: std::sync::atomic::AtomicUsize,
+}
+
+impl Failing {
+    fn after(views: &MemoryViews, calls: usize) -> Self {
+        Self {
+            views: views.clone(),
+            calls: calls.into(),
+        }
+    }
+
+    fn call(&self) -> Result<&MemoryViews, ProjectionError> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let left = self
+            .calls
+            .fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1));
+        left.map(|_| &self.views)
+            .map_err(|_| ProjectionError::Unusable("a page is damaged".to_owned()))
+    }
+}
+
+macro_rules! failing_views {
+    ($($name:ident($($of:ident: $type:ty),*) -> $found:ty;)*) => {
+        #[async_trait::async_trait]
+        impl Views for Failing {
+            $(
+                async fn $name(&self, $($of: $type),*) -> Result<$found, ProjectionError> {
+                    self.call()?.$name($($of),*).await
+                }
+            )*
+        }
+    };
+}
+
+failing_views! {
+    progress(ledger: &LedgerName) -> Option<LedgerProgress>;
+    ledger(ledger: &LedgerName) -> Option<LedgerView>;
+    ledgers(after: Option<&str>, most: usize) -> Vec<LedgerView>;
+    account(ledger: &LedgerName, name: &str) -> Option<Account>;
+    accounts_by_number(ledger: &LedgerName, numbers: &[AccountNumber]) -> Vec<Option<Account>>;
+    accounts(ledger: &LedgerName, filter: &AccountFilter, most: usize) -> Vec<Account>;
+    transaction(ledger: &LedgerName, id: TransactionId) -> Option<TransactionView>;
+    key(ledger: &LedgerName, key: &IdempotencyKey) -> Option<KeyEntry>;
+    transactions(
+        ledger: &LedgerName,
+        filter: &TransactionFilter,
+        most: usize
+    ) -> Vec<TransactionView>;
+    history(
+        ledger: &LedgerName,
+        account: AccountNumber,
+        range: HistoryRange,
+        most: usize
+    ) -> Vec<HistoryRow>;
+    history_at(
+        ledger: &LedgerName,
+        account: AccountNumber,
+        at: Timestamp
+    ) -> Option<HistoryRow>;
+    days(
+        ledger: &LedgerName,
+        account: AccountNumber,
+        from: Day,
+        through: Day,
+        most: usize
+    ) -> Vec<DayBucket>;
+    place(ledger: &LedgerName, ledger_sequence: u64) -> Option<PlaceRow>;
+    place_at(ledger: &LedgerName, at: Timestamp) -> Option<PlaceRow>;
+    heads(shard: u32) -> Vec<(LedgerName, HeadRow)>;
+}
+
+#[tokio::test]
+async fn read_models_that_cannot_be_read_leave_the_log_verified_to_its_end() {
+    let maker = Maker::filled(5, 200, 10).await;
+    let views = projected(&maker.log, |_| {}).await;
+    let end = maker.state.next_sequence() - 1;
+    let mut failed = 0;
+    for calls in 0.. {
+        let failing: Arc<dyn Views> = Arc::new(Failing::after(&views, calls));
+        let report = verify(
+            &source(&maker.log),
+            None,
+            Some(failing),
+            &Options::default(),
+            |_| {},
+        )
+        .await
+        .unwrap();
+        assert_eq!(report.summary.records, end, "after {calls} calls");
+        assert_eq!(report.summary.heads.len(), 3, "after {calls} calls");
+        if report.is_clean() {
+            break;
+        }
+        failed += 1;
+        let [finding] = &report.findings[..] else {
+            panic!("after {calls} calls: {}", said(&report));
+        };
+        assert_eq!(finding.code, "READ_MODELS_UNUSABLE");
+        assert_eq!(finding.about, About::ReadModels);
+        assert!(finding.message.contains("a page is damaged"), "{finding}");
+        assert_eq!(report.summary.compared_at, [None]);
+    }
+    assert!(failed > 5, "only {failed} calls were made");
+}
+
+/// A store that is pruned of everything between the listing and the reading.
+struct Pruned(MemorySnapshots);
+
+#[async_trait::async_trait]
+impl SnapshotStore for Pruned {
+    async fn put(&self, manifest: Manifest, chunks: Vec<Bytes>) -> Result<String, SnapshotError> {
+        self.0.put(manifest, chunks).await
+    }
+
+    async fn list(&self, shard: u32) -> Result<Vec<SnapshotEntry>, SnapshotError> {
+        self.0.list(shard).await
+    }
+
+    async fn get(&self, shard: u32, name: &str) -> Result<(Manifest, Vec<Bytes>), SnapshotError> {
+        self.0.prune(shard, 0).await?;
+        self.0.get(shard, name).await
+    }
+
+    async fn prune(&self, shard: u32, keep: usize) -> Result<(), SnapshotError> {
+        self.0.prune(shard, keep).await
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_pruned_meanwhile_is_left_out_and_no_damage() {
+    let maker = Maker::filled(6, 100, 10).await;
+    let store: Arc<dyn SnapshotStore> = Arc::new(MemorySnapshots::default());
+    let built = build::build_snapshot(
+        maker.log.reader(),
+        Arc::clone(&store),
+        options(&maker.log, None),
+        "test".into(),
+        Box::new(|_| {}),
+    );
+    built.await.unwrap();
+    let listed = store.list(0).await.unwrap();
+    let (manifest, chunks) = store.get(0, &listed[0].name).await.unwrap();
+    let pruned = MemorySnapshots::default();
+    let name = pruned.put(manifest, chunks).await.unwrap();
+    let report = verify(
+        &source(&maker.log),
+        Some(Arc::new(Pruned(pruned))),
+        None,
+        &Options::default(),
+        |_| {},
+    )
+    .await
+    .unwrap();
+    assert!(report.is_clean(), "{}", said(&report));
+    assert_eq!(report.summary.snapshots, 0);
+    let left_out = &report.summary.left_out;
+    assert!(
+        left_out.len() == 1 && left_out[0].contains(&name) && left_out[0].contains("removed"),
+        "{left_out:?}"
     );
 }

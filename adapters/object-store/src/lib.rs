@@ -6,5 +6,6 @@
 
 mod latest;
 mod snapshots;
+mod staging;
 
 pub use snapshots::ObjectSnapshots;

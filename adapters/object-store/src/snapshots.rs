@@ -1,5 +1,6 @@
 //! The store of snapshots.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use prost::Message as _;
 use schemas::proto::snapshot::v1::Manifest;
 use tokio::sync::Mutex;
 
-use crate::latest;
+use crate::{latest, staging};
 
 /// The last object of a snapshot to be written, and the first to be removed.
 const MANIFEST: &str = "manifest";
@@ -24,6 +25,8 @@ const SEAL_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct ObjectSnapshots {
     store: Arc<dyn ObjectStore>,
+    /// The folder, where it is one.
+    dir: Option<PathBuf>,
     /// One change at a time: pruning must not see a snapshot half written.
     changing: Mutex<()>,
 }
@@ -33,6 +36,7 @@ impl ObjectSnapshots {
     pub fn new(store: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
+            dir: None,
             changing: Mutex::new(()),
         }
     }
@@ -51,7 +55,10 @@ impl ObjectSnapshots {
             .map_err(|error| unavailable(&error))?
             .with_fsync(true)
             .with_automatic_cleanup(true);
-        Ok(Self::new(Arc::new(store)))
+        Ok(Self {
+            dir: Some(dir.to_owned()),
+            ..Self::new(Arc::new(store))
+        })
     }
 
     async fn manifest(&self, shard: u32, name: &str) -> Result<Manifest, SnapshotError> {
@@ -94,6 +101,10 @@ impl ObjectSnapshots {
             Err(error) => Err(error),
         };
         found.map_err(|error| match error {
+            // The manifest is the last to come and the first to go.
+            Error::NotFound { .. } if object == MANIFEST => SnapshotError::NotFound {
+                name: name.to_owned(),
+            },
             Error::NotFound { .. } => SnapshotError::Damaged {
                 name: name.to_owned(),
                 what: format!("{object} is missing"),
@@ -198,12 +209,12 @@ impl SnapshotStore for ObjectSnapshots {
     async fn list(&self, shard: u32) -> Result<Vec<SnapshotEntry>, SnapshotError> {
         let mut entries = Vec::new();
         for name in self.names(shard).await? {
-            let manifest = match self.manifest(shard, &name).await {
-                Ok(manifest) => Some(manifest),
-                Err(SnapshotError::Damaged { .. }) => None,
+            let (manifest, has_manifest) = match self.manifest(shard, &name).await {
+                Ok(manifest) => (Some(manifest), true),
+                Err(SnapshotError::Damaged { .. }) => (None, true),
+                Err(SnapshotError::NotFound { .. }) => (None, false),
                 Err(error) => return Err(error),
             };
-            let has_manifest = manifest.is_some() || self.has_manifest(shard, &name).await?;
             let chunks = manifest.iter().flat_map(|manifest| &manifest.chunks);
             entries.push(SnapshotEntry {
                 has_manifest,
@@ -219,7 +230,15 @@ impl SnapshotStore for ObjectSnapshots {
         let manifest = self.manifest(shard, name).await?;
         let mut chunks = Vec::with_capacity(manifest.chunks.len());
         for named in &manifest.chunks {
-            let chunk = self.object(shard, name, &named.name).await?;
+            let chunk = match self.object(shard, name, &named.name).await {
+                // It may have been removed since its manifest was read.
+                Err(SnapshotError::Damaged { .. }) if !self.has_manifest(shard, name).await? => {
+                    return Err(SnapshotError::NotFound {
+                        name: name.to_owned(),
+                    });
+                }
+                found => found?,
+            };
             if blake3::hash(&chunk).as_bytes()[..] != named.blake3[..] {
                 return Err(SnapshotError::Damaged {
                     name: name.to_owned(),
@@ -241,11 +260,19 @@ impl SnapshotStore for ObjectSnapshots {
                         kept += 1;
                         continue;
                     }
-                    Err(SnapshotError::Damaged { .. }) => {}
+                    Err(SnapshotError::Damaged { .. } | SnapshotError::NotFound { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
             self.remove(shard, &name).await?;
+        }
+        if let Some(dir) = &self.dir {
+            let dir = dir.join(folder(shard).as_ref());
+            let swept = tokio::task::spawn_blocking(move || staging::sweep(&dir)).await;
+            swept
+                .map_err(|error| error.to_string())
+                .and_then(|swept| swept.map_err(|error| error.to_string()))
+                .map_err(SnapshotError::Unavailable)?;
         }
         Ok(())
     }

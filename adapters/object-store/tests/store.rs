@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use adapter_object_store::ObjectSnapshots;
 use object_store::memory::InMemory;
@@ -102,10 +103,14 @@ async fn every_damage_is_named_and_never_kept() {
             );
         }
         std::fs::remove_file(file).unwrap();
-        assert!(matches!(
-            store.get(0, &name).await,
-            Err(SnapshotError::Damaged { .. })
-        ));
+        let read = store.get(0, &name).await;
+        assert!(
+            match is_manifest {
+                true => matches!(read, Err(SnapshotError::NotFound { .. })),
+                false => matches!(read, Err(SnapshotError::Damaged { .. })),
+            },
+            "{file:?}: {read:?}"
+        );
         let listed = store.list(0).await.unwrap();
         assert_eq!(listed[0].name, name, "a damaged one is listed");
         assert_eq!(listed[0].manifest.is_none(), is_manifest);
@@ -150,4 +155,61 @@ async fn a_folder_that_cannot_be_made_is_unavailable() {
         ObjectSnapshots::local(&file.join("under")),
         Err(SnapshotError::Unavailable(_))
     ));
+}
+
+fn written_to(path: &Path, ago: Duration) {
+    let file = std::fs::File::open(path).unwrap();
+    file.set_modified(SystemTime::now() - ago).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_staging_is_swept_and_what_is_being_written_is_not() {
+    const OLD: Duration = Duration::from_secs(2 * 3_600);
+    const YOUNG: Duration = Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let store = ObjectSnapshots::local(dir.path()).unwrap();
+    let (manifest, chunks) = sample(0, 7, &["state"]);
+    let name = store.put(manifest, chunks).await.unwrap();
+    let shard = dir.path().join("shard-0000");
+    let make = |folder: &str, file: &str, ago| {
+        let folder = shard.join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(file), b"half").unwrap();
+        written_to(&folder.join(file), ago);
+        written_to(&folder, ago);
+        folder.join(file)
+    };
+    let left = [
+        make(
+            "00000000000000000008-0123456789abcdef",
+            "chunk-0000.zst#1",
+            OLD,
+        ),
+        make("00000000000000000009-0123456789abcdef", "manifest#2", OLD),
+        make("", "latest.json#1", OLD),
+        make(&name, "manifest#1", OLD),
+    ];
+    let in_use = [
+        make(
+            "00000000000000000010-0123456789abcdef",
+            "chunk-0000.zst#1",
+            YOUNG,
+        ),
+        make("", "latest.json#2", YOUNG),
+    ];
+    let foreign = make("", "notes#of mine", OLD);
+    // None of them is a snapshot, or seen as one.
+    assert_eq!(store.list(0).await.unwrap().len(), 1 + 3);
+    store.prune(0, 2).await.unwrap();
+    for path in &left {
+        assert!(!path.exists(), "{path:?}");
+    }
+    assert!(!left[0].parent().unwrap().exists());
+    assert!(!left[1].parent().unwrap().exists());
+    for path in in_use.iter().chain([&foreign]) {
+        assert!(path.exists(), "{path:?}");
+    }
+    store.get(0, &name).await.unwrap();
+    // A shard that never had a snapshot has nothing to sweep.
+    store.prune(1, 2).await.unwrap();
 }

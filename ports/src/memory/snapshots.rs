@@ -65,7 +65,9 @@ impl SnapshotStore for MemorySnapshots {
             what,
         };
         let found = self.kept().get(&(shard, name.to_owned())).cloned();
-        let (manifest, chunks) = found.ok_or_else(|| damaged("it is not there".to_owned()))?;
+        let (manifest, chunks) = found.ok_or_else(|| SnapshotError::NotFound {
+            name: name.to_owned(),
+        })?;
         for (chunk, named) in chunks.iter().zip(&manifest.chunks) {
             if schemas::record::hash(chunk).0[..] != named.blake3[..] {
                 return Err(damaged(format!("{} has another BLAKE3", named.name)));
