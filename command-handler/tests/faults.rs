@@ -11,6 +11,7 @@ use ledger_core::name::LedgerName;
 use ports::memory::Fault;
 use ports::strong::StrongQuery;
 use schemas::proto::v1;
+use shard_state::MemoryBounds;
 use tonic::{Code, Request};
 
 /// Repeats until it is answered, as clients do.
@@ -194,8 +195,11 @@ async fn snapshots_are_made_by_records_and_on_stop_and_are_started_from() {
 async fn keys_hold_after_their_records_left_memory_and_after_a_restart() {
     let config = || Config {
         bounds: Bounds {
-            remember_least: 10,
-            forget_step: 1,
+            memory: MemoryBounds {
+                records_least: 10,
+                step: 1,
+                ..MemoryBounds::default()
+            },
             ..Bounds::default()
         },
         ..config()

@@ -18,7 +18,7 @@ mod state;
 pub mod verify;
 
 pub use divergence::{Divergence, What};
-pub use memory::{KEPT_BYTES, KEPT_RECORDS, REMEMBERED_BYTES_MAX, REMEMBERED_MAX};
+pub use memory::MemoryBounds;
 pub use place::{Head, LastRecord, Next, key_entry};
 pub use source::Source;
 pub use state::ShardState;

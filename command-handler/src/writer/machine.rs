@@ -16,7 +16,7 @@ use ports::log::{Batch, CommitOutcome};
 use ports::strong::{StrongAnswer, StrongError, StrongQuery, StrongRead};
 use schemas::error::Fault;
 use schemas::record::{LogStarted, Origin, Payload, WriterClaimed};
-use shard_state::ShardState;
+use shard_state::{MemoryBounds, ShardState};
 
 use super::batch::{InFlight, Open, Outputs, Pending};
 use super::expiries::Expiries;
@@ -35,12 +35,9 @@ pub struct Bounds {
     pub record_bytes: usize,
     /// Facts are loaded for at most this many commands at once.
     pub facts_commands: usize,
-    /// The newest records that stay in memory whatever the projection has passed.
-    pub remember_least: u64,
-    /// With this many records in memory commands are declined: the projection is too far behind.
-    pub remember_most: u64,
-    /// Memory lets go of this many records at least at a time.
-    pub forget_step: u64,
+    /// What stays in memory whatever the projection has passed, and with how much in memory
+    /// commands are declined: the projection is too far behind then.
+    pub memory: MemoryBounds,
 }
 
 impl Default for Bounds {
@@ -50,9 +47,10 @@ impl Default for Bounds {
             batch_bytes: 4 * 1024 * 1024,
             record_bytes: ledger_core::limits::RECORD_BYTES_MAX,
             facts_commands: 2_048,
-            remember_least: 250_000,
-            remember_most: 4_000_000,
-            forget_step: 16_384,
+            memory: MemoryBounds {
+                step: 16_384,
+                ..MemoryBounds::default()
+            },
         }
     }
 }
@@ -313,9 +311,8 @@ impl<T: Copy> Machine<T> {
         if let Some(fault) = self.guard.fault() {
             return Some(Fault::unavailable(fault.to_string()));
         }
-        if self.remembered() > self.bounds.remember_most
-            || self.state.remembered_bytes() > shard_state::REMEMBERED_BYTES_MAX
-        {
+        let memory = &self.bounds.memory;
+        if memory.are_exceeded(&self.state, self.remembered()) {
             return Some(Fault::Overloaded {
                 what: format!(
                     "memory, with the read models {} records behind the log,",
@@ -339,16 +336,9 @@ impl<T: Copy> Machine<T> {
         }
         self.loaded.facts = Ok(HashMap::new());
         let last = self.state.next_sequence() - 1;
-        let is_heavy = self.state.remembered_bytes() > shard_state::KEPT_BYTES;
-        let (least, step) = match is_heavy {
-            true => (0, 1),
-            false => (self.bounds.remember_least, self.bounds.forget_step),
-        };
-        let through = self
-            .projected
-            .min(self.committed)
-            .min(last.saturating_sub(least));
-        if through >= self.forgotten + step {
+        let passed = self.projected.min(self.committed);
+        let memory = &self.bounds.memory;
+        if let Some(through) = memory.forget_through(&self.state, passed, last, self.forgotten) {
             self.state.forget_through(through);
             self.forgotten = through;
         }

@@ -6,6 +6,7 @@ use ledger_core::text::{Metadata, Text};
 use ports::log::CommitOutcome;
 use ports::strong::{StrongAnswer, StrongQuery};
 use schemas::record::{Origin, Payload};
+use shard_state::MemoryBounds;
 
 use super::world::*;
 use crate::writer::machine::Bounds;
@@ -21,8 +22,11 @@ fn small() -> Bounds {
 /// Small memory: keys and transactions leave it at once when the read models have passed them.
 fn forgetful() -> Bounds {
     Bounds {
-        remember_least: 0,
-        forget_step: 1,
+        memory: MemoryBounds {
+            records_least: 0,
+            step: 1,
+            ..MemoryBounds::default()
+        },
         ..Bounds::default()
     }
 }
@@ -467,9 +471,12 @@ fn replies_show_what_was_asked_for() {
 #[test]
 fn with_too_much_in_memory_commands_are_declined_until_the_read_models_follow() {
     let mut world = World::with_bank(Bounds {
-        remember_least: 0,
-        remember_most: 20,
-        forget_step: 1,
+        memory: MemoryBounds {
+            records_least: 0,
+            records_most: 20,
+            step: 1,
+            ..MemoryBounds::default()
+        },
         ..Bounds::default()
     });
     let mut codes = Vec::new();
@@ -484,4 +491,38 @@ fn with_too_much_in_memory_commands_are_declined_until_the_read_models_follow() 
     world.projected = world.log.len() as u64;
     let one = request(bank(), uuid_key(0, 100), transfer("cash", "a", 1));
     assert_eq!(code(&world.run(one)), "OK");
+}
+
+#[test]
+fn with_too_many_bytes_in_memory_commands_are_declined_until_the_read_models_follow() {
+    let mut world = World::with_bank(Bounds {
+        memory: MemoryBounds {
+            bytes_least: 5_000,
+            bytes_most: 20_000,
+            ..MemoryBounds::default()
+        },
+        ..Bounds::default()
+    });
+    let large = || {
+        let mut large = create_transaction("cash", "a", 1);
+        large.postings = vec![large.postings[0].clone(); 50];
+        Operation::CreateTransaction(large)
+    };
+    let mut codes = Vec::new();
+    for number in 0..40 {
+        let one = request(bank(), uuid_key(0, number), large());
+        codes.push(code(&world.run(one)));
+    }
+    assert!(
+        codes.starts_with(&["OK"; 3]) && codes.ends_with(&["RESOURCE_EXHAUSTED"; 10]),
+        "{codes:?}"
+    );
+    let held = world.machine.state.remembered_bytes();
+    assert!(held > 20_000, "{held}");
+    // Far fewer records than are kept in any case, but too many bytes.
+    world.projected = world.log.len() as u64;
+    let one = request(bank(), uuid_key(0, 100), large());
+    assert_eq!(code(&world.run(one)), "OK");
+    let held = world.machine.state.remembered_bytes();
+    assert!(held < 5_000, "{held}");
 }

@@ -19,7 +19,7 @@ use ports::strong::{StrongAnswer, StrongQuery};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schemas::record::{Payload, RecordHash};
-use shard_state::ShardState;
+use shard_state::{MemoryBounds, ShardState};
 
 use super::naive::{Naive, Wish};
 use super::world::*;
@@ -97,8 +97,11 @@ impl Simulation {
             batch_records: rng.random_range(1..40),
             batch_bytes: rng.random_range(200..20_000),
             facts_commands: rng.random_range(1..20),
-            remember_least: rng.random_range(0..30),
-            forget_step: rng.random_range(1..10),
+            memory: MemoryBounds {
+                records_least: rng.random_range(0..30),
+                step: rng.random_range(1..10),
+                ..MemoryBounds::default()
+            },
             ..Bounds::default()
         };
         Self {

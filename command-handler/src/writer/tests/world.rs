@@ -104,7 +104,7 @@ pub fn hold(from: &str, to: &str, amount: u128, expires_at: Option<Timestamp>) -
     })
 }
 
-fn create_transaction(from: &str, to: &str, amount: u128) -> CreateTransaction {
+pub fn create_transaction(from: &str, to: &str, amount: u128) -> CreateTransaction {
     CreateTransaction {
         postings: vec![PostingSpec {
             debit: named(from),
