@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use ledger_core::rejection::{Code as Refusal, Rejection};
 use prost::Message as _;
+use schemas::error::grpc_name;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -102,13 +104,13 @@ impl Failure {
     /// Reads the status of a call.
     pub fn from_status(status: &tonic::Status) -> Self {
         let details = status.get_error_details();
-        let (code, figures) = match details.error_info() {
+        let (code, figures): (Box<str>, _) = match details.error_info() {
             Some(info) => {
                 let mut figures: Vec<_> = info.metadata.clone().into_iter().collect();
                 figures.sort();
                 (info.reason.as_str().into(), figures)
             }
-            None => (grpc_name(status.code()).into(), Vec::new()),
+            None => (code_of_bare(status).into(), Vec::new()),
         };
         let fields = details
             .bad_request()
@@ -143,7 +145,10 @@ impl Failure {
             );
         Self {
             kind: if broke { Kind::Unavailable } else { kind },
-            message: status.message().to_owned(),
+            message: match &*code {
+                "FAILED" => format!("{}: {}", grpc_name(status.code()), status.message()),
+                _ => status.message().to_owned(),
+            },
             fields,
             hints: Vec::new(),
             retryable,
@@ -170,10 +175,11 @@ impl Failure {
         let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         let dim = Style::new().dimmed();
         let mut text = format!("{red}error{red:#} {red}{}{red:#}", self.code);
-        let message = self
-            .message
-            .strip_prefix(&*self.code)
-            .map_or(self.message.as_str(), |rest| rest.trim_start_matches(": "));
+        let sentence = self.sentence();
+        let message = sentence.as_deref().unwrap_or_else(|| {
+            let rest = self.message.strip_prefix(&*self.code);
+            rest.map_or(&*self.message, |rest| rest.trim_start_matches(": "))
+        });
         if !message.is_empty() {
             let _ = write!(text, ": {message}");
         }
@@ -184,13 +190,18 @@ impl Failure {
             let _ = write!(text, "\n  {dim}{:width$}{dim:#}  {field}: {why}", "field");
         }
         for (name, value) in figures() {
-            let value = match &self.asset {
-                Some(asset) if AMOUNTS.contains(&name.as_str()) => money::both(value, asset),
-                _ => value.clone(),
+            let value = match self.asset_of(name, value) {
+                Some(asset) => money::both(value, asset),
+                None => value.clone(),
             };
             let _ = write!(text, "\n  {dim}{name:width$}{dim:#}  {value}");
         }
-        if let Some(explanation) = schemas::error::explain(&self.code) {
+        // Of these two the message says more than the table.
+        let explanation = match &*self.code {
+            "USAGE" | "FAILED" => None,
+            code => schemas::error::explain(code),
+        };
+        if let Some(explanation) = explanation {
             let _ = write!(
                 text,
                 "\n  {dim}{:width$}{dim:#}  {}",
@@ -206,6 +217,38 @@ impl Failure {
             let _ = write!(text, "\n  {dim}{:width$}{dim:#}  {hint}", "try");
         }
         text
+    }
+
+    /// The refusal's sentence with amounts as people write them, where it is known what they are
+    /// amounts of.
+    fn sentence(&self) -> Option<String> {
+        self.asset.as_ref()?;
+        let member = self.figure("member");
+        let figures = self.figures.iter().filter(|(name, _)| name != "member");
+        let rejection = Rejection {
+            code: Refusal::parse(&self.code)?,
+            figures: figures
+                .map(|(name, value)| {
+                    let shown = match self.asset_of(name, value) {
+                        Some(asset) => money::human(value, asset),
+                        None => value.clone(),
+                    };
+                    (name.clone().into(), shown)
+                })
+                .collect(),
+            member: member.and_then(|index| index.parse().ok()),
+        };
+        Some(schemas::error::sentence(&rejection))
+    }
+
+    /// What the figure `name` is an amount of, where it is one.
+    fn asset_of(&self, name: &str, value: &str) -> Option<&str> {
+        let digits = value.strip_prefix('-').unwrap_or(value);
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        // Of a version conflict it is a version.
+        let is_amount = AMOUNTS.contains(&name)
+            || (name == "actual" && &*self.code == "BALANCE_CONDITION_FAILED");
+        self.asset.as_deref().filter(|_| is_number && is_amount)
     }
 
     /// The failure for machines.
@@ -231,26 +274,15 @@ impl Failure {
     }
 }
 
-/// The name of a gRPC code as the protocol spells it.
-pub fn grpc_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+/// The code of a status that no Daybook server has made: one that is explained, always.
+fn code_of_bare(status: &tonic::Status) -> &'static str {
+    match status.code() {
+        // A connection that broke in the middle of a call.
+        Code::Unknown | Code::Cancelled => "UNAVAILABLE",
+        code => {
+            let explained = schemas::error::explain(grpc_name(code));
+            explained.map_or("FAILED", |explanation| explanation.code)
+        }
     }
 }
 
@@ -296,8 +328,65 @@ mod tests {
         let lost = Failure::from_status(&tonic::Status::unknown("transport error"));
         assert!(lost.retryable);
         assert_eq!(lost.kind, Kind::Unavailable);
+        assert_eq!(&*lost.code, "UNAVAILABLE");
         let refused = Failure::from_status(&tonic::Status::failed_precondition("no"));
         assert!(!refused.retryable);
         assert_eq!(refused.kind, Kind::Refused);
+    }
+
+    #[test]
+    fn a_refusal_tells_amounts_as_people_write_them() {
+        let figures = [
+            ("account", "customers:ada"),
+            ("available", "1250"),
+            ("minimum", "-100"),
+            ("required", "2000"),
+        ];
+        let mut failure = Failure::new(
+            Kind::Refused,
+            "INSUFFICIENT_FUNDS",
+            "INSUFFICIENT_FUNDS: account customers:ada has 1250 available",
+        );
+        failure.figures = figures.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let plain = |failure: &Failure| {
+            let text = failure.human();
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        assert!(plain(&failure).contains("has 1250 available"));
+        failure.asset = Some("USD/2".into());
+        let told = plain(&failure);
+        assert!(
+            told.starts_with(
+                "error INSUFFICIENT_FUNDS: account customers:ada has 12.50 USD available, and \
+                 20.00 USD would leave less than its minimum of -1.00 USD\n"
+            ),
+            "{told}"
+        );
+        let mut failure = Failure::new(Kind::Refused, "BALANCE_CONDITION_FAILED", "");
+        let figures = [
+            ("account", "a"),
+            ("balance", "posted"),
+            ("actual", "5"),
+            ("comparison", "at least"),
+            ("demanded", "1000"),
+        ];
+        failure.figures = figures.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        failure.asset = Some("JPY/0".into());
+        let told = plain(&failure);
+        assert!(
+            told.contains("the posted balance of account a is 5 JPY"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn whatever_a_server_or_proxy_answers_has_a_code_that_is_explained() {
+        for code in 1..=16 {
+            let status = tonic::Status::new(Code::from_i32(code), "no more");
+            let failure = Failure::from_status(&status);
+            let explained = schemas::error::explain(&failure.code);
+            assert!(explained.is_some(), "{} for {status}", failure.code);
+            assert!(failure.message.ends_with("no more"), "{failure}");
+        }
     }
 }

@@ -35,3 +35,29 @@ fn sums_beyond_128_bits_are_shown_to_the_last_digit() {
     );
     server.ok(&["verify"]);
 }
+
+#[test]
+fn a_refusal_tells_amounts_with_their_asset() {
+    let server = Server::start();
+    server.open_bank();
+    server.transfer("bank:cash", "customers:ada", "12.50", "deposit");
+    let said = server
+        .run(&[
+            "transaction",
+            "create",
+            "--from",
+            "customers:ada",
+            "--to",
+            "bank:cash",
+            "20",
+            "USD",
+        ])
+        .failed(1);
+    assert!(
+        said.starts_with(
+            "error INSUFFICIENT_FUNDS: account customers:ada has 12.50 USD available, and \
+             20.00 USD would leave less than its minimum of 0.00 USD\n"
+        ),
+        "{said}"
+    );
+}

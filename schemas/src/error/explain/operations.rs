@@ -145,4 +145,19 @@ pub(super) const ROWS: &[Explanation] = &[
         "Another process uses the port, or the address is not this machine's.",
         "Stop the other process, or choose another address (`--listen`).",
     ]),
+    operation("USAGE", [
+        "The command line is not right.",
+        "An option or argument is missing, has the wrong form, or does not go with another; or an amount is in another asset than the account. Nothing was sent.",
+        "Read the message; `daybook COMMAND --help` shows the form.",
+    ]),
+    operation("FAILED", [
+        "The command could not be done.",
+        "The system refused something (a file, a pipe, memory), or a server or proxy answered what has no code of Daybook's. The message says what.",
+        "Read the message. A command that writes may be sent again with the same key.",
+    ]),
+    operation("UNIMPLEMENTED", [
+        "The server does not know this call.",
+        "It is an older build than the client, another service listens there, or the call belongs to the operations port.",
+        "Compare the builds (`daybook server info`), and check the address: `--server` is the API, `--operations` the operations port.",
+    ]),
 ];
