@@ -3,12 +3,12 @@
 use clap::{Subcommand, ValueEnum};
 use schemas::proto::v1::*;
 
-use super::ledger::{more, more_hint};
 use super::limits::{self, LimitsArgs};
 use super::options::{
     CommandArgs, FreshArgs, LimitArgs, MetadataArgs, asset_of, metadata, pair, shown_metadata,
     some_plain,
 };
+use super::pages::{more_hint, pages_to_show, to_show};
 use super::receipt;
 use crate::client::failure::Failure;
 use crate::client::output::{self, CYAN, Table, cell};
@@ -214,12 +214,7 @@ pub async fn run(session: &Session, command: AccountCommand) -> Result<(), Failu
                 account,
                 consistency: fresh.wire(),
             };
-            let Some(account) = session.ask(rpc::GET_ACCOUNT, request).await? else {
-                return Ok(());
-            };
-            if session.args.json {
-                output::json(&rpc::GET_ACCOUNT.reply_json(&account));
-            } else {
+            if let Some(account) = to_show(session, rpc::GET_ACCOUNT, request).await? {
                 show(&account);
             }
             Ok(())
@@ -339,17 +334,12 @@ async fn changed<Q: prost::Message + Clone + 'static>(
     request: Q,
     what: &str,
 ) -> Result<(), Failure> {
-    let Some(reply) = session.ask(rpc, request).await? else {
-        return Ok(());
-    };
-    if session.args.json {
-        output::json(&rpc.reply_json(&reply));
-        return Ok(());
+    if let Some(reply) = to_show(session, rpc, request).await? {
+        let account = reply.account.unwrap_or_default();
+        let receipt = reply.receipt.unwrap_or_default();
+        receipt::headline(what, &format!("account {}", account.name), &receipt);
+        show(&account);
     }
-    let account = reply.account.unwrap_or_default();
-    let receipt = reply.receipt.unwrap_or_default();
-    receipt::headline(what, &format!("account {}", account.name), &receipt);
-    show(&account);
     Ok(())
 }
 
@@ -358,31 +348,14 @@ async fn list(
     filter: ListAccountsRequest,
     limit: LimitArgs,
 ) -> Result<(), Failure> {
-    let mut all = ListAccountsResponse::default();
-    loop {
-        let request = ListAccountsRequest {
-            page_size: limit.page(all.accounts.len()),
-            page_token: all
-                .page
-                .as_ref()
-                .map(|page| page.next_page_token.clone())
-                .unwrap_or_default(),
-            ..filter.clone()
-        };
-        let Some(page) = session.ask(rpc::LIST_ACCOUNTS, request).await? else {
-            return Ok(());
-        };
-        all.accounts.extend(page.accounts);
-        all.page = page.page;
-        all.position = page.position;
-        if !more(all.page.as_ref()) || all.accounts.len() >= limit.limit {
-            break;
-        }
-    }
-    if session.args.json {
-        output::json(&rpc::LIST_ACCOUNTS.reply_json(&all));
+    let request = |page_size, page_token| ListAccountsRequest {
+        page_size,
+        page_token,
+        ..filter.clone()
+    };
+    let Some(all) = pages_to_show(session, rpc::LIST_ACCOUNTS, &limit, request).await? else {
         return Ok(());
-    }
+    };
     let mut table = Table::new(&["account", "type", "status", ">posted", ">available"]);
     for account in &all.accounts {
         let balance = account.balance.clone().unwrap_or_default();
@@ -395,7 +368,7 @@ async fn list(
         ]);
     }
     table.print("no accounts");
-    more_hint(all.page.as_ref());
+    more_hint(&all);
     Ok(())
 }
 

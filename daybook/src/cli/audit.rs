@@ -6,8 +6,8 @@ use clap::Subcommand;
 use schemas::proto::v1::*;
 
 use super::decision_view as view;
-use super::ledger::{more, more_hint};
 use super::options::{LimitArgs, time};
+use super::pages::{more_hint, pages, pages_to_show, to_show};
 use crate::client::failure::Failure;
 use crate::client::output::{self, DIM};
 use crate::client::session::Session;
@@ -71,7 +71,11 @@ pub enum AuditCommand {
     },
     /// The head of the ledger's chain: keep it elsewhere, and hold us to it with
     /// `daybook verify --expect-head`.
-    Head,
+    Head {
+        /// Of all ledgers and of the engine's own chains, a line each.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 /// Runs the command.
@@ -95,73 +99,89 @@ pub async fn run(session: &Session, command: AuditCommand) -> Result<(), Failure
                 ledger: session.ledger(),
                 by: Some(by),
             };
-            let Some(decision) = session.ask(rpc::GET_DECISION, request).await? else {
-                return Ok(());
-            };
-            if session.args.json {
-                output::json(&rpc::GET_DECISION.reply_json(&decision));
-            } else {
+            if let Some(decision) = to_show(session, rpc::GET_DECISION, request).await? {
                 view::show(&decision);
             }
             Ok(())
         }
         AuditCommand::Records { filter, limit } => records(session, filter, limit).await,
-        AuditCommand::Head => {
+        AuditCommand::Head { all: false } => {
             let request = GetHeadRequest {
                 ledger: session.ledger(),
             };
-            let Some(head) = session.ask(rpc::GET_HEAD, request).await? else {
+            let Some(head) = to_show(session, rpc::GET_HEAD, request).await? else {
                 return Ok(());
             };
-            if session.args.json {
-                output::json(&rpc::GET_HEAD.reply_json(&head));
-                return Ok(());
-            }
-            output::line(format!(
-                "{}@{}:{}",
-                head.ledger, head.ledger_sequence, head.record_hash
-            ));
+            show_head(&head);
             output::note(format!(
                 "{DIM}recorded {}; keep this line elsewhere, and later: daybook verify --expect-head LINE{DIM:#}",
                 moment::exact(head.recorded_at.as_ref())
             ));
             Ok(())
         }
+        AuditCommand::Head { all: true } => heads(session).await,
     }
 }
 
-async fn records(session: &Session, filter: FilterArgs, limit: LimitArgs) -> Result<(), Failure> {
-    let mut all = ListRecordsResponse::default();
-    loop {
-        let request = ListRecordsRequest {
-            ledger: session.ledger(),
-            from_ledger_sequence: filter.from,
-            recorded_from: time(&filter.since)?,
-            filter: filter.wire(),
-            page_size: limit.page(all.decisions.len()),
-            page_token: all
-                .page
-                .as_ref()
-                .map(|page| page.next_page_token.clone())
-                .unwrap_or_default(),
-        };
-        let Some(page) = session.ask(rpc::LIST_RECORDS, request).await? else {
-            return Ok(());
-        };
-        all.decisions.extend(page.decisions);
-        all.page = page.page;
-        if !more(all.page.as_ref()) || all.decisions.len() >= limit.limit {
-            break;
+fn show_head(head: &Head) {
+    output::line(format!(
+        "{}@{}:{}",
+        head.ledger, head.ledger_sequence, head.record_hash
+    ));
+}
+
+/// The heads of all ledgers and of the engine's own chains, each as it is when its turn comes.
+async fn heads(session: &Session) -> Result<(), Failure> {
+    let request = |page_size, page_token| ListLedgersRequest {
+        page_size,
+        page_token,
+    };
+    let Some(all) = pages(session, rpc::LIST_LEDGERS, usize::MAX, request).await? else {
+        return Ok(());
+    };
+    let Some(info) = session
+        .ask(rpc::GET_SERVER_INFO, GetServerInfoRequest {})
+        .await?
+    else {
+        return Ok(());
+    };
+    let shards = info.shards.iter();
+    let own = shards.map(|shard| format!("daybook:shard:{}", shard.shard));
+    let ledgers = all.ledgers.into_iter().map(|ledger| ledger.name);
+    for ledger in own.chain(ledgers) {
+        let request = GetHeadRequest { ledger };
+        let head = session.call(rpc::GET_HEAD, request).await?;
+        if session.args.json {
+            output::json_line(&rpc::GET_HEAD.reply_json(&head));
+        } else {
+            show_head(&head);
         }
     }
-    if session.args.json {
-        output::json(&rpc::LIST_RECORDS.reply_json(&all));
-        return Ok(());
+    if !session.args.json {
+        output::note(format!(
+            "{DIM}keep these lines elsewhere, and later: daybook verify --expect-head LINE, once for each{DIM:#}"
+        ));
     }
+    Ok(())
+}
+
+async fn records(session: &Session, filter: FilterArgs, limit: LimitArgs) -> Result<(), Failure> {
+    let recorded_from = time(&filter.since)?;
+    let request = |page_size, page_token| ListRecordsRequest {
+        ledger: session.ledger(),
+        from_ledger_sequence: filter.from,
+        recorded_from,
+        filter: filter.wire(),
+        page_size,
+        page_token,
+    };
+    let Some(all) = pages_to_show(session, rpc::LIST_RECORDS, &limit, request).await? else {
+        return Ok(());
+    };
     for decision in &all.decisions {
         output::line(view::log_line(decision, false));
     }
-    more_hint(all.page.as_ref());
+    more_hint(&all);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use schemas::proto::v1::*;
 use super::options::{
     CommandArgs, LimitArgs, MetadataArgs, metadata, pair, shown, shown_metadata, some_plain, time,
 };
+use super::pages::{more_hint, pages_to_show, to_show};
 use super::receipt;
 use crate::client::failure::Failure;
 use crate::client::output::{self, CYAN, Table, cell};
@@ -134,12 +135,7 @@ pub async fn run(session: &Session, command: LedgerCommand) -> Result<(), Failur
             let request = GetLedgerRequest {
                 ledger: name.unwrap_or_else(|| session.ledger()),
             };
-            let Some(ledger) = session.ask(rpc::GET_LEDGER, request).await? else {
-                return Ok(());
-            };
-            if session.args.json {
-                output::json(&rpc::GET_LEDGER.reply_json(&ledger));
-            } else {
+            if let Some(ledger) = to_show(session, rpc::GET_LEDGER, request).await? {
                 show(&ledger);
             }
             Ok(())
@@ -210,45 +206,23 @@ async fn changed<Q: prost::Message + Clone + 'static>(
     request: Q,
     what: &str,
 ) -> Result<(), Failure> {
-    let Some(reply) = session.ask(rpc, request).await? else {
-        return Ok(());
-    };
-    if session.args.json {
-        output::json(&rpc.reply_json(&reply));
-        return Ok(());
+    if let Some(reply) = to_show(session, rpc, request).await? {
+        let ledger = reply.ledger.unwrap_or_default();
+        let receipt = reply.receipt.unwrap_or_default();
+        receipt::headline(what, &format!("ledger {}", ledger.name), &receipt);
+        show(&ledger);
     }
-    let ledger = reply.ledger.unwrap_or_default();
-    let receipt = reply.receipt.unwrap_or_default();
-    receipt::headline(what, &format!("ledger {}", ledger.name), &receipt);
-    show(&ledger);
     Ok(())
 }
 
 async fn list(session: &Session, limit: LimitArgs) -> Result<(), Failure> {
-    let mut all = ListLedgersResponse::default();
-    loop {
-        let request = ListLedgersRequest {
-            page_size: limit.page(all.ledgers.len()),
-            page_token: all
-                .page
-                .as_ref()
-                .map(|page| page.next_page_token.clone())
-                .unwrap_or_default(),
-        };
-        let Some(page) = session.ask(rpc::LIST_LEDGERS, request).await? else {
-            return Ok(());
-        };
-        all.ledgers.extend(page.ledgers);
-        all.page = page.page;
-        if more(all.page.as_ref()) && all.ledgers.len() < limit.limit {
-            continue;
-        }
-        break;
-    }
-    if session.args.json {
-        output::json(&rpc::LIST_LEDGERS.reply_json(&all));
+    let request = |page_size, page_token| ListLedgersRequest {
+        page_size,
+        page_token,
+    };
+    let Some(all) = pages_to_show(session, rpc::LIST_LEDGERS, &limit, request).await? else {
         return Ok(());
-    }
+    };
     let mut table = Table::new(&[
         "ledger",
         "time zone",
@@ -266,20 +240,8 @@ async fn list(session: &Session, limit: LimitArgs) -> Result<(), Failure> {
         ]);
     }
     table.print("no ledgers yet; create one: daybook ledger create");
-    more_hint(all.page.as_ref());
+    more_hint(&all);
     Ok(())
-}
-
-/// True when there is a page after this one.
-pub fn more(page: Option<&PageInfo>) -> bool {
-    page.is_some_and(|page| !page.next_page_token.is_empty())
-}
-
-/// Says that there is more than was shown.
-pub fn more_hint(page: Option<&PageInfo>) {
-    if more(page) {
-        output::note(output::paint(output::DIM, "there is more: raise --limit"));
-    }
 }
 
 fn show(ledger: &Ledger) {

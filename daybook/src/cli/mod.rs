@@ -7,6 +7,7 @@ mod info;
 mod ledger;
 mod limits;
 mod options;
+mod pages;
 mod postings;
 mod read;
 mod receipt;

@@ -250,10 +250,3 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: usize,
 }
-
-impl LimitArgs {
-    /// The size of the next page when `have` rows are there already.
-    pub fn page(&self, have: usize) -> u32 {
-        self.limit.saturating_sub(have).clamp(1, 1_000) as u32
-    }
-}

@@ -4,8 +4,8 @@ use clap::ValueEnum;
 use schemas::proto::v1::*;
 
 use super::account::type_name;
-use super::ledger::{more, more_hint};
 use super::options::{FreshArgs, LimitArgs, shown, time};
+use super::pages::{more_hint, pages_to_show, to_show};
 use crate::client::failure::Failure;
 use crate::client::output::{self, BOLD, CYAN, DIM, GREEN, RED, Table, cell, paint};
 use crate::client::session::Session;
@@ -57,13 +57,9 @@ pub async fn balance(session: &Session, args: BalanceArgs) -> Result<(), Failure
         as_of: args.as_of.wire()?,
         consistency: args.fresh.wire(),
     };
-    let Some(reply) = session.ask(rpc::GET_BALANCE, request).await? else {
+    let Some(reply) = to_show(session, rpc::GET_BALANCE, request).await? else {
         return Ok(());
     };
-    if session.args.json {
-        output::json(&rpc::GET_BALANCE.reply_json(&reply));
-        return Ok(());
-    }
     let balance = reply.balance.unwrap_or_default();
     let both = |minor: &str| match minor.is_empty() {
         true => String::new(),
@@ -91,13 +87,9 @@ async fn aggregate(session: &Session, args: BalanceArgs) -> Result<(), Failure> 
         as_of: args.as_of.wire()?,
         consistency: args.fresh.or_strong(),
     };
-    let Some(reply) = session.ask(rpc::AGGREGATE_BALANCES, request).await? else {
+    let Some(reply) = to_show(session, rpc::AGGREGATE_BALANCES, request).await? else {
         return Ok(());
     };
-    if session.args.json {
-        output::json(&rpc::AGGREGATE_BALANCES.reply_json(&reply));
-        return Ok(());
-    }
     let mut table = Table::new(&["asset", ">accounts", ">posted", ">pending", ">available"]);
     for sum in &reply.sums {
         table.row(vec![
@@ -165,48 +157,22 @@ pub async fn statement(session: &Session, args: StatementArgs) -> Result<(), Fai
         ByArg::Recorded => By::Recorded,
         ByArg::Effective => By::Effective,
     };
-    let mut all: Option<GetStatementResponse> = None;
-    loop {
-        let have = all.as_ref().map_or(0, |all| all.lines.len());
-        let request = GetStatementRequest {
-            ledger: session.ledger(),
-            account: args.account.clone(),
-            by: by.into(),
-            from: time(&args.from)?,
-            to: time(&args.to)?,
-            at_ledger_sequence: args.at,
-            page_size: args.limit.page(have),
-            page_token: all
-                .as_ref()
-                .and_then(|all| all.page.as_ref())
-                .map(|page| page.next_page_token.clone())
-                .unwrap_or_default(),
-            consistency: args.fresh.wire(),
-        };
-        let Some(page) = session.ask(rpc::GET_STATEMENT, request).await? else {
-            return Ok(());
-        };
-        all = Some(match all {
-            None => page,
-            Some(mut all) => {
-                all.lines.extend(page.lines);
-                all.page = page.page;
-                all
-            }
-        });
-        let done = all
-            .as_ref()
-            .is_none_or(|all| !more(all.page.as_ref()) || all.lines.len() >= args.limit.limit);
-        if done {
-            break;
-        }
+    let (from, to) = (time(&args.from)?, time(&args.to)?);
+    let request = |page_size, page_token| GetStatementRequest {
+        ledger: session.ledger(),
+        account: args.account.clone(),
+        by: by.into(),
+        from,
+        to,
+        at_ledger_sequence: args.at,
+        page_size,
+        page_token,
+        consistency: args.fresh.wire(),
+    };
+    let all = pages_to_show(session, rpc::GET_STATEMENT, &args.limit, request).await?;
+    if let Some(reply) = all {
+        show_statement(&reply);
     }
-    let reply = all.unwrap_or_default();
-    if session.args.json {
-        output::json(&rpc::GET_STATEMENT.reply_json(&reply));
-        return Ok(());
-    }
-    show_statement(&reply);
     Ok(())
 }
 
@@ -264,7 +230,7 @@ pub fn show_statement(reply: &GetStatementResponse) {
         "".into(),
     ]);
     output::line(table.render());
-    more_hint(reply.page.as_ref());
+    more_hint(reply);
 }
 
 /// `daybook trial-balance`.
@@ -286,13 +252,9 @@ pub async fn trial_balance(session: &Session, args: TrialBalanceArgs) -> Result<
         as_of: args.as_of.wire()?,
         consistency: args.fresh.or_strong(),
     };
-    let Some(reply) = session.ask(rpc::GET_TRIAL_BALANCE, request).await? else {
+    let Some(reply) = to_show(session, rpc::GET_TRIAL_BALANCE, request).await? else {
         return Ok(());
     };
-    if session.args.json {
-        output::json(&rpc::GET_TRIAL_BALANCE.reply_json(&reply));
-        return Ok(());
-    }
     let mut table = Table::new(&["account", "type", ">debit", ">credit"]);
     let amount = |minor: &str, asset: &str| match minor.is_empty() {
         true => String::new(),

@@ -3,15 +3,14 @@
 use clap::{Subcommand, ValueEnum};
 use schemas::proto::v1::*;
 
-use super::ledger::{more, more_hint};
 use super::options::{
     CommandArgs, FreshArgs, LimitArgs, MetadataArgs, metadata, pair, some_plain, time,
 };
+use super::pages::{more_hint, pages_to_show, to_show};
 use super::postings::{PostingArgs, amounts_of};
 use super::receipt;
 use super::transaction_view as view;
 use crate::client::failure::Failure;
-use crate::client::output;
 use crate::client::session::Session;
 use crate::client::{moment, rpc};
 
@@ -229,12 +228,7 @@ pub async fn run(session: &Session, command: TransactionCommand) -> Result<(), F
                 transaction_id: id,
                 consistency: fresh.wire(),
             };
-            let Some(transaction) = session.ask(rpc::GET_TRANSACTION, request).await? else {
-                return Ok(());
-            };
-            if session.args.json {
-                output::json(&rpc::GET_TRANSACTION.reply_json(&transaction));
-            } else {
+            if let Some(transaction) = to_show(session, rpc::GET_TRANSACTION, request).await? {
                 view::show(&transaction);
             }
             Ok(())
@@ -380,13 +374,9 @@ async fn changed<Q: prost::Message + Clone + 'static>(
     what: &str,
     before: &[Account],
 ) -> Result<(), Failure> {
-    let Some(reply) = session.ask(rpc, request).await? else {
+    let Some(reply) = to_show(session, rpc, request).await? else {
         return Ok(());
     };
-    if session.args.json {
-        output::json(&rpc.reply_json(&reply));
-        return Ok(());
-    }
     let receipt = reply.receipt.unwrap_or_default();
     let transaction = reply.transaction.unwrap_or_default();
     let id = match transaction.id.is_empty() {
@@ -418,32 +408,14 @@ async fn list(
     filter: ListTransactionsRequest,
     limit: LimitArgs,
 ) -> Result<(), Failure> {
-    let mut all = ListTransactionsResponse::default();
-    loop {
-        let request = ListTransactionsRequest {
-            page_size: limit.page(all.transactions.len()),
-            page_token: all
-                .page
-                .as_ref()
-                .map(|page| page.next_page_token.clone())
-                .unwrap_or_default(),
-            ..filter.clone()
-        };
-        let Some(page) = session.ask(rpc::LIST_TRANSACTIONS, request).await? else {
-            return Ok(());
-        };
-        all.transactions.extend(page.transactions);
-        all.page = page.page;
-        all.position = page.position;
-        if !more(all.page.as_ref()) || all.transactions.len() >= limit.limit {
-            break;
-        }
-    }
-    if session.args.json {
-        output::json(&rpc::LIST_TRANSACTIONS.reply_json(&all));
-    } else {
+    let request = |page_size, page_token| ListTransactionsRequest {
+        page_size,
+        page_token,
+        ..filter.clone()
+    };
+    if let Some(all) = pages_to_show(session, rpc::LIST_TRANSACTIONS, &limit, request).await? {
         view::table(&all.transactions).print("no transactions");
-        more_hint(all.page.as_ref());
+        more_hint(&all);
     }
     Ok(())
 }

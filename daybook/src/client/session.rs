@@ -88,6 +88,8 @@ impl ClientArgs {
 pub struct Session {
     /// How it was asked to be.
     pub args: ClientArgs,
+    /// How its address is given.
+    address_options: &'static [&'static str],
     channel: OnceCell<Channel>,
 }
 
@@ -96,7 +98,19 @@ impl Session {
     pub fn new(args: ClientArgs) -> Self {
         Self {
             args,
+            address_options: &["or name another: --server URL, or DAYBOOK_SERVER"],
             channel: OnceCell::new(),
+        }
+    }
+
+    /// A client of a server's operations port.
+    pub fn of_operations(args: ClientArgs) -> Self {
+        Self {
+            address_options: &[
+                "or name its operations port: --operations URL, or DAYBOOK_OPERATIONS",
+                "or, without a server, work on the folder itself: --data FOLDER",
+            ],
+            ..Self::new(args)
         }
     }
 
@@ -111,7 +125,7 @@ impl Session {
     /// No server is there: said at once, with how to start one.
     pub async fn channel(&self) -> Result<Channel, Failure> {
         self.channel
-            .get_or_try_init(|| connect(&self.args.server))
+            .get_or_try_init(|| connect(&self.args.server, self.address_options))
             .await
             .cloned()
     }
@@ -337,15 +351,17 @@ pub fn endpoint(server: &str) -> Result<Endpoint, Failure> {
         .keep_alive_timeout(Duration::from_secs(10)))
 }
 
-async fn connect(server: &str) -> Result<Channel, Failure> {
+async fn connect(server: &str, address_options: &[&str]) -> Result<Channel, Failure> {
     endpoint(server)?.connect().await.map_err(|error| {
-        Failure::new(
+        let failure = Failure::new(
             Kind::Unavailable,
             "UNAVAILABLE",
             format!("no Daybook server answers at {server}: {}", reason(&error)),
         )
-        .hint("start one: daybook serve")
-        .hint("or name another: --server URL, or DAYBOOK_SERVER")
+        .hint("start one: daybook serve");
+        address_options
+            .iter()
+            .fold(failure, |failure, option| failure.hint(*option))
     })
 }
 

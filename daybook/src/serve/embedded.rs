@@ -28,18 +28,33 @@ pub fn open_failure(error: OpenError, dir: &Path) -> Failure {
         OpenError::Views(_) => "READ_MODELS_UNUSABLE",
         OpenError::SqliteTooOld { .. } => "SQLITE_TOO_OLD",
     };
+    // Nothing is damaged then: the path is wrong.
+    let is_missing = match &error {
+        OpenError::Io { error, .. } => error.kind() == std::io::ErrorKind::NotFound,
+        OpenError::Log(LogError::Unusable(_) | LogError::Unavailable(_)) => {
+            !dir.join("log.db").exists()
+        }
+        _ => false,
+    };
     let dir = dir.display();
+    if is_missing {
+        let message = format!("{dir} holds no log of Daybook's");
+        return Failure::new(Kind::Usage, "FOLDER_UNREADABLE", message)
+            .hint("--data names the folder that `daybook serve` prints when it starts");
+    }
     match &error {
         OpenError::Locked { .. } => Failure::new(Kind::Locked, code, message),
         OpenError::Io { .. } => Failure::new(Kind::Broken, code, message),
         OpenError::Views(_) => Failure::new(Kind::Broken, code, message)
             .hint(format!("build them again from the log: daybook replay --data {dir}")),
-        OpenError::Log(_) => Failure::new(Kind::Broken, code, message)
+        OpenError::Log(LogError::Damaged { .. }) => Failure::new(Kind::Broken, code, message)
             .hint(format!("daybook verify --data {dir}"))
             .hint(format!(
                 "daybook snapshot restore --data {dir} --to NEW-FOLDER restores all before the damage"
             )),
-        OpenError::SqliteTooOld { .. } => Failure::new(Kind::Broken, code, message),
+        OpenError::Log(_) | OpenError::SqliteTooOld { .. } => {
+            Failure::new(Kind::Broken, code, message)
+        }
     }
 }
 

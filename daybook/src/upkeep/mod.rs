@@ -40,7 +40,7 @@ pub struct PlaceArgs {
 
 impl PlaceArgs {
     fn session(&self) -> Session {
-        Session::new(ClientArgs {
+        Session::of_operations(ClientArgs {
             json: self.json,
             timeout: std::time::Duration::from_secs(3_600),
             ..ClientArgs::of(&self.operations, "")

@@ -166,3 +166,60 @@ fn books_are_restored_to_a_new_folder_as_of_a_record() {
         "the old one is as it was"
     );
 }
+
+#[test]
+fn upkeep_without_a_server_says_how_to_name_its_operations_port() {
+    for words in [
+        &["verify"][..],
+        &["replay"],
+        &["snapshot", "create"],
+        &["snapshot", "list"],
+    ] {
+        let mut all = words.to_vec();
+        all.extend(["--operations", "http://127.0.0.1:9"]);
+        let said = run(&all).failed(3);
+        assert!(said.contains("--operations URL"), "{words:?}: {said}");
+        assert!(said.contains("--data FOLDER"), "{words:?}: {said}");
+        assert!(!said.contains("--server"), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    for missing in [folder.path().to_owned(), folder.path().join("none")] {
+        let missing = missing.to_str().unwrap();
+        for words in [
+            &["verify", "--data", missing][..],
+            &["snapshot", "list", "--data", missing],
+        ] {
+            let said = run(words).failed(2);
+            assert!(said.contains("error FOLDER_UNREADABLE: "), "{said}");
+            assert!(said.contains("holds no log"), "{said}");
+            assert!(!said.contains("restore"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_heads_of_all_ledgers_are_kept_and_verified_at_once() {
+    let server = Server::start();
+    for ledger in ["main", "other", "third"] {
+        server.ok(&["ledger", "create", ledger]);
+    }
+    let heads = server.ok(&["audit", "head", "--all"]);
+    let ledgers: Vec<_> = heads.lines().map(|line| line.split('@').next()).collect();
+    assert_eq!(
+        ledgers,
+        ["daybook:shard:0", "main", "other", "third"].map(Some),
+        "{heads}"
+    );
+    let mut words = vec!["verify"];
+    for head in heads.lines() {
+        words.extend(["--expect-head", head]);
+    }
+    let said = server.ok(&words);
+    assert!(said.contains("4 heads that were kept elsewhere"), "{said}");
+    let json = server.ok(&["audit", "head", "--all", "--json"]);
+    assert_eq!(json.lines().count(), 4, "{json}");
+}
