@@ -1,6 +1,7 @@
 //! Reading ledgers and accounts.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use ledger_core::account::{Account, AccountNumber};
 use ledger_core::name::{AccountName, LedgerName};
@@ -181,23 +182,39 @@ pub(super) async fn by_name(
     ledger: LedgerRef,
     names: &[AccountName],
 ) -> Result<Vec<Option<Account>>, ProjectionError> {
-    let mut found = HashMap::with_capacity(names.len());
+    let value = |values: &mut Values, name: &AccountName| values.add(name.as_str().to_owned());
+    let key = |account: &Account| account.terms.name.clone();
+    by(connection, ledger, "a.name", names, value, key).await
+}
+
+/// Accounts by `column`, in order of the question; `value` puts what is asked for into the
+/// statement, `key` tells what was found.
+async fn by<K: Eq + Hash>(
+    connection: &mut SqliteConnection,
+    ledger: LedgerRef,
+    column: &'static str,
+    asked: &[K],
+    value: impl Fn(&mut Values, &K),
+    key: impl Fn(&Account) -> K,
+) -> Result<Vec<Option<Account>>, ProjectionError> {
+    let mut found = HashMap::with_capacity(asked.len());
     let mut transaction = connection.begin().await.map_err(failed)?;
-    for (chunk, size) in lists(names) {
+    for (chunk, size) in lists(asked) {
         let text = format!(
             concat!(
                 "SELECT ",
                 account_columns!(),
                 " FROM accounts a JOIN balances b
                     ON b.ledger_id = a.ledger_id AND b.account = a.number
-                  WHERE a.ledger_id = ? AND a.name IN ({})"
+                  WHERE a.ledger_id = ? AND {} IN ({})"
             ),
+            column,
             marks(size)
         );
         let mut values = Values::with_capacity(size + 1);
         values.add(ledger.id);
         for index in 0..size {
-            values.add(chunk[index.min(chunk.len() - 1)].as_str().to_owned());
+            value(&mut values, &chunk[index.min(chunk.len() - 1)]);
         }
         let rows = sqlx::query_with(AssertSqlSafe(text), values.into_arguments()?)
             .fetch_all(&mut *transaction)
@@ -205,11 +222,11 @@ pub(super) async fn by_name(
             .map_err(failed)?;
         for row in &rows {
             let account = get_account(row)?;
-            found.insert(account.terms.name.clone(), account);
+            found.insert(key(&account), account);
         }
     }
     transaction.commit().await.map_err(failed)?;
-    Ok(names.iter().map(|name| found.get(name).cloned()).collect())
+    Ok(asked.iter().map(|key| found.get(key).cloned()).collect())
 }
 
 /// See [`ports::views::Views::account`]. The text may be no right name, and is found nowhere then.
@@ -238,38 +255,9 @@ pub(super) async fn by_number(
     ledger: LedgerRef,
     numbers: &[AccountNumber],
 ) -> Result<Vec<Option<Account>>, ProjectionError> {
-    let mut found = HashMap::with_capacity(numbers.len());
-    let mut transaction = connection.begin().await.map_err(failed)?;
-    for (chunk, size) in lists(numbers) {
-        let text = format!(
-            concat!(
-                "SELECT ",
-                account_columns!(),
-                " FROM accounts a JOIN balances b
-                    ON b.ledger_id = a.ledger_id AND b.account = a.number
-                  WHERE a.ledger_id = ? AND a.number IN ({})"
-            ),
-            marks(size)
-        );
-        let mut values = Values::with_capacity(size + 1);
-        values.add(ledger.id);
-        for index in 0..size {
-            values.add(i64::from(chunk[index.min(chunk.len() - 1)].0));
-        }
-        let rows = sqlx::query_with(AssertSqlSafe(text), values.into_arguments()?)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        for row in &rows {
-            let account = get_account(row)?;
-            found.insert(account.number, account);
-        }
-    }
-    transaction.commit().await.map_err(failed)?;
-    Ok(numbers
-        .iter()
-        .map(|number| found.get(number).cloned())
-        .collect())
+    let value = |values: &mut Values, number: &AccountNumber| values.add(i64::from(number.0));
+    let key = |account: &Account| account.number;
+    by(connection, ledger, "a.number", numbers, value, key).await
 }
 
 /// See [`ports::views::Views::accounts`].
