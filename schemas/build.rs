@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "daybook/snapshot/v1/snapshot.proto",
         "daybook/history/v1/history.proto",
         "daybook/archive/v1/archive.proto",
+        "daybook/ingest/v1/ingest.proto",
         "daybook/v1/common.proto",
         "daybook/v1/command.proto",
         "daybook/v1/resources.proto",

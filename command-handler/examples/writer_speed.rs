@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use command_handler::Bounds;
+use command_handler::writer::batch::Commit;
 use command_handler::writer::machine::Machine;
 use command_handler::writer::request::{Request, Want};
 use ledger_core::account::{AccountNumber, AccountType, Limits};
@@ -42,6 +43,7 @@ fn request(ledger: &LedgerName, key: IdempotencyKey, operation: Operation) -> Re
         validate_only: false,
         want: Want::default(),
         source: Arc::default(),
+        ingested: None,
     }
 }
 
@@ -54,8 +56,10 @@ fn take(machine: &mut Machine<u64>, requests: Vec<Request>) -> (usize, usize) {
         machine.step(512);
         let outputs = machine.outputs();
         answered += outputs.replies.len();
-        if let Some(batch) = outputs.commit {
-            bytes += batch.body.len();
+        if let Some(commit) = outputs.commit {
+            if let Commit::Batch(batch) = commit {
+                bytes += batch.body.len();
+            }
             machine
                 .committed(CommitOutcome::Committed(Position(0)))
                 .unwrap();

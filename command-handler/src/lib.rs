@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod handler;
+pub mod ingest;
 mod strong;
 pub mod writer;
 
@@ -18,7 +19,8 @@ pub use api::{CommandApi, WriteStreamReplies};
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::StartError;
-pub use handler::{Handler, start};
+pub use handler::{Handler, Owner, Parts, start, start_parts};
+pub use ingest::IngestionConfig;
 pub use writer::machine::Bounds;
 pub use writer::mailbox::QueueBounds;
 pub use writer::status::{Condition, ShardStatus};

@@ -5,33 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use schemas::ingest::CommandTopic;
 
 use crate::log::Consumed;
-
-/// What the records of a topic ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CommandTopic {
-    /// Money comes in: an account is credited.
-    Deposits,
-    /// Money goes out: an account is debited.
-    Withdrawals,
-    /// Money moves between two accounts.
-    Transfers,
-}
-
-impl CommandTopic {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Deposits, Self::Withdrawals, Self::Transfers];
-
-    /// The topic's name, where nothing else was set.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deposits => "deposits",
-            Self::Withdrawals => "withdrawals",
-            Self::Transfers => "transfers",
-        }
-    }
-}
 
 /// A record of such a topic, as it stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]

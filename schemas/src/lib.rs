@@ -14,6 +14,13 @@ pub mod proto {
             tonic::include_proto!("daybook.record.v1");
         }
     }
+    /// Records of the topics that commands come from.
+    pub mod ingest {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("daybook.ingest.v1");
+        }
+    }
     /// Snapshots.
     pub mod snapshot {
         /// Version 1.
@@ -42,5 +49,6 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 
 pub mod api;
 pub mod error;
+pub mod ingest;
 pub mod limits;
 pub mod record;

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use ledger_core::ledger::LedgerState;
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
+use ports::log::Consumed;
 use ports::routing::shard_of;
-use schemas::record::{LogId, LogStarted, Payload, Record, RecordHash, SealedRecord};
+use schemas::record::{LogId, LogStarted, Origin, Payload, Record, RecordHash, SealedRecord};
 
 use crate::divergence::{Divergence, What};
 use crate::place::{Head, LastRecord, Next, key_entry};
@@ -45,6 +47,9 @@ pub struct ShardState {
     pub(crate) epoch: u64,
     chains: Vec<Chain>,
     index: HashMap<LedgerName, usize>,
+    /// From where the topics that commands come from are read on, in order of topic and
+    /// partition.
+    pub(crate) sources: Vec<Consumed>,
     /// The chain that was used last: most records follow one of the same ledger.
     recent: usize,
     stopped: bool,
@@ -64,6 +69,7 @@ impl ShardState {
             epoch: 0,
             chains: Vec::new(),
             index: HashMap::new(),
+            sources: Vec::new(),
             recent: 0,
             stopped: false,
         }
@@ -398,6 +404,15 @@ impl ShardState {
             recorded_at,
         });
         self.recent = index;
+        if let Origin::Kafka {
+            topic,
+            partition,
+            resume,
+            ..
+        } = &record.origin
+        {
+            self.read_on(topic, *partition, *resume);
+        }
         self.current = Some(record.log_id);
         self.epoch = record.epoch;
         self.last = Some(LastRecord {
@@ -405,6 +420,30 @@ impl ShardState {
             hash,
             recorded_at,
         });
+    }
+
+    /// From where the topics that commands come from are to be read on, in order of topic and
+    /// partition: everything before was answered for good. Some of what follows may have been
+    /// decided already; its key tells.
+    pub fn sources(&self) -> Vec<Consumed> {
+        self.sources.clone()
+    }
+
+    pub(crate) fn read_on(&mut self, topic: &Arc<str>, partition: u32, next_offset: u64) {
+        let place = self
+            .sources
+            .binary_search_by(|known| (&known.topic, known.partition).cmp(&(topic, partition)));
+        match place {
+            Ok(index) => self.sources[index].next_offset = next_offset,
+            Err(index) => self.sources.insert(
+                index,
+                Consumed {
+                    topic: Arc::clone(topic),
+                    partition,
+                    next_offset,
+                },
+            ),
+        }
     }
 
     /// Puts a chain back as a snapshot holds it.

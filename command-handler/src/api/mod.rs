@@ -94,6 +94,7 @@ fn request(ledger: LedgerName, command: Command, want: Want, source: &Arc<Source
         validate_only: false,
         want,
         source: Arc::clone(source),
+        ingested: None,
     }
 }
 
@@ -113,7 +114,7 @@ fn source(metadata: &MetadataMap) -> Arc<Source> {
 
 /// W3C trace context: version, trace id, parent id and flags in lower-case hexadecimal. What is
 /// none is left out of the record rather than refused.
-fn is_traceparent(text: &str) -> bool {
+pub(crate) fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags] = parts[..] else {
         return false;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ledger_core::name::LedgerName;
+use ports::log::Attached;
 use ports::strong::{StrongError, StrongQuery, StrongRead};
 use schemas::error::Fault;
 use tokio::sync::oneshot;
@@ -19,6 +20,7 @@ struct Group {
     _room: Room,
 }
 
+type AttachReply = oneshot::Sender<Result<(), Fault>>;
 type ReadReply = oneshot::Sender<Result<StrongRead, StrongError>>;
 
 /// Everyone who waits for a writer.
@@ -27,6 +29,7 @@ pub(crate) struct Callers {
     next: u64,
     groups: HashMap<u64, Group>,
     reads: HashMap<u64, (ReadReply, Room)>,
+    attaches: HashMap<u64, (AttachReply, Room)>,
 }
 
 impl Callers {
@@ -36,6 +39,7 @@ impl Callers {
             next: 0,
             groups: HashMap::new(),
             reads: HashMap::new(),
+            attaches: HashMap::new(),
         }
     }
 
@@ -84,6 +88,23 @@ impl Callers {
         machine.read(tag, ledger, query);
     }
 
+    /// Hands what is to be committed beside the records to the machine.
+    pub(crate) fn attach(
+        &mut self,
+        machine: &mut Machine<Tag>,
+        attached: Attached,
+        reply: AttachReply,
+        room: Room,
+    ) {
+        self.next += 1;
+        let tag = Tag {
+            group: self.next,
+            index: 0,
+        };
+        self.attaches.insert(self.next, (reply, room));
+        machine.attach(tag, attached);
+    }
+
     /// Passes on what the machine answers. A caller that went away is no concern of the writer.
     pub(crate) fn answer(&mut self, outputs: Outputs<Tag>) {
         for (tag, outcome) in outputs.replies {
@@ -94,10 +115,20 @@ impl Callers {
                 let _ = reply.send(read);
             }
         }
+        for tag in outputs.attached {
+            if let Some((reply, _room)) = self.attaches.remove(&tag.group) {
+                let _ = reply.send(Ok(()));
+            }
+        }
     }
 
     fn one(&mut self, tag: Tag, outcome: Outcome) {
         let Some(group) = self.groups.get_mut(&tag.group) else {
+            if let (Some((reply, _room)), Outcome::Declined(why)) =
+                (self.attaches.remove(&tag.group), outcome)
+            {
+                let _ = reply.send(Err(why));
+            }
             return;
         };
         if let Some(slot) = group.outcomes.get_mut(tag.index as usize)
@@ -117,7 +148,7 @@ impl Callers {
 
     /// True when nobody waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.groups.is_empty() && self.reads.is_empty()
+        self.groups.is_empty() && self.reads.is_empty() && self.attaches.is_empty()
     }
 
     /// Tells all who wait that they wait in vain. What was answered of a group stays answered.
@@ -129,6 +160,9 @@ impl Callers {
                 .map(|outcome| outcome.unwrap_or_else(|| Outcome::Declined(why.clone())))
                 .collect();
             let _ = group.reply.send(outcomes);
+        }
+        for (_, (reply, _room)) in self.attaches.drain() {
+            let _ = reply.send(Err(why.clone()));
         }
         for (_, (reply, _room)) in self.reads.drain() {
             let _ = reply.send(Err(StrongError::Unavailable {

@@ -1,5 +1,6 @@
 //! Taking what waits, one by one: expire what is due, decide, encode, evolve.
 
+use ledger_core::canonical::request_hash;
 use ledger_core::command::{Command, Operation};
 use ledger_core::event::Event;
 use ledger_core::key::{IdempotencyKey, TransactionId};
@@ -8,14 +9,16 @@ use ledger_core::limits::KEY_AHEAD_MICROS_MAX;
 use ledger_core::name::LedgerName;
 use ledger_core::rejection::{Code, Rejection};
 use ledger_core::time::{Moment, Timestamp};
+use schemas::api::Malformed;
 use schemas::error::Fault;
 use schemas::record::{Payload, Record, RecordHash, frame};
 
 use super::batch::{Pending, Repeat};
 use super::machine::{Machine, Waiting};
-use super::request::{Accepted, Decided, Outcome, Request, Source, Want};
+use super::request::{Accepted, Decided, Outcome, Request, Source, Want, is_final};
 use super::shown;
 use crate::calendar::Calendar;
+use crate::ingest::letters::{self, Place};
 
 /// How a command came out before it is on record.
 #[expect(
@@ -30,6 +33,54 @@ enum Verdict {
 }
 
 impl<T: Copy> Machine<T> {
+    /// Why a command that came by a topic is not decided before another one.
+    fn waits_for_another(&self, request: &Request) -> Option<Fault> {
+        let ingested = request.ingested.as_ref()?;
+        (ingested.round <= self.halted).then(|| {
+            Fault::unavailable("a record of the topics that came before it is to be decided first")
+        })
+    }
+
+    /// Lets what comes behind a command of a topic wait for it, unless `why` is its outcome.
+    fn halt(&mut self, request: &Request, why: &Fault) {
+        if let Some(ingested) = &request.ingested
+            && !is_final(why)
+        {
+            self.halted = self.halted.max(ingested.round);
+        }
+    }
+
+    /// Puts the ledger's settlement account in the place of the account that was left out.
+    fn settle(&self, request: &mut Request) -> Result<(), Fault> {
+        let Some(ingested) = &mut request.ingested else {
+            return Ok(());
+        };
+        let terms = self
+            .state
+            .ledger(&request.ledger)
+            .and_then(LedgerState::terms);
+        // Of a ledger that is not there the verdict is another.
+        let (Some(settle), Some(terms)) = (&ingested.settle, terms) else {
+            return Ok(());
+        };
+        let mut accounts = terms.settlement_accounts.iter();
+        let (_, account) = accounts
+            .find(|(asset, _)| *asset == settle.asset)
+            .ok_or_else(|| {
+                Malformed::new(
+                    "counter_account",
+                    format_args!(
+                        "is left out, and the ledger has no settlement account for {}",
+                        settle.asset
+                    ),
+                )
+            })?;
+        settle.apply(&mut request.command, account.clone());
+        request.request_hash = request_hash(&request.ledger, &request.command);
+        ingested.settle = None;
+        Ok(())
+    }
+
     /// Takes the first that waits, or a hold's expiry that must come before it. False when
     /// nothing can be taken.
     pub(super) fn take_one(&mut self) -> bool {
@@ -37,6 +88,13 @@ impl<T: Copy> Machine<T> {
             None => return false,
             Some(Waiting::Command { request, .. }) => &request.ledger,
             Some(Waiting::Read { ledger, .. }) => ledger,
+            Some(Waiting::Attach { .. }) => {
+                if let Some(Waiting::Attach { tag, attached }) = self.queue.pop_front() {
+                    self.open.attach(attached);
+                    self.open.pending.push(Pending::Attached(tag));
+                }
+                return true;
+            }
         };
         let refusal = self.refusal();
         if refusal.is_none() {
@@ -49,18 +107,19 @@ impl<T: Copy> Machine<T> {
             }
         }
         match self.queue.pop_front() {
-            None => false,
+            None | Some(Waiting::Attach { .. }) => false,
             Some(Waiting::Read { tag, ledger, query }) => {
                 let read = self.look_up(&ledger, query);
-                self.park(Pending::Read(tag, read));
+                self.park_confirmed(Pending::Read(tag, read));
                 true
             }
             Some(Waiting::Command {
                 tag,
                 request,
                 loaded,
-            }) => match refusal {
+            }) => match refusal.or_else(|| self.waits_for_another(&request)) {
                 Some(why) => {
+                    self.halt(&request, &why);
                     self.decline(tag, why);
                     true
                 }
@@ -69,12 +128,13 @@ impl<T: Copy> Machine<T> {
         }
     }
 
-    fn take_command(&mut self, tag: T, request: Request, loaded: u64) -> bool {
+    fn take_command(&mut self, tag: T, mut request: Request, loaded: u64) -> bool {
         let at = self.at();
-        let verdict = match self.judge(&request, loaded, at) {
-            Ok(verdict) => verdict,
-            Err(why) => Verdict::Decline(why),
+        let verdict = match self.settle(&mut request) {
+            Ok(()) => self.judge(&request, loaded, at),
+            Err(why) => Err(why),
         };
+        let verdict = verdict.unwrap_or_else(Verdict::Decline);
         match verdict {
             Verdict::Load => {
                 self.queue.push_front(Waiting::Command {
@@ -85,7 +145,15 @@ impl<T: Copy> Machine<T> {
                 self.gather();
                 return false;
             }
-            Verdict::Decline(why) => self.decline(tag, why),
+            // A deposed writer does not know what was created since.
+            Verdict::Decline(why @ Fault::LedgerNotFound { .. }) => {
+                *self.counts.declined.entry(why.code()).or_default() += 1;
+                self.park_confirmed(Pending::Outcome(tag, Outcome::Declined(why)));
+            }
+            Verdict::Decline(why) => {
+                self.halt(&request, &why);
+                self.decline(tag, why);
+            }
             Verdict::Repeat(sequence) => {
                 self.counts.repeated += 1;
                 self.park(Pending::Repeat(Repeat {
@@ -98,7 +166,7 @@ impl<T: Copy> Machine<T> {
             }
             Verdict::Decision(decision, _) if request.validate_only => {
                 let decided = self.tried(&request, decision, at);
-                self.park(Pending::Outcome(tag, Outcome::Decided(decided)));
+                self.park_confirmed(Pending::Outcome(tag, Outcome::Decided(decided)));
             }
             Verdict::Decision(decision, moment) => {
                 let decided = self.record_decision(request, decision, moment);
@@ -203,6 +271,7 @@ impl<T: Copy> Machine<T> {
         decision: Result<Event, Rejection>,
         moment: Moment,
     ) -> Decided {
+        let ingested = request.ingested.is_some();
         let payload = match decision {
             Ok(event) => Payload::Event(event),
             Err(rejection) => Payload::Rejection(rejection),
@@ -227,14 +296,24 @@ impl<T: Copy> Machine<T> {
                     .or_default() += 1;
             }
         }
-        Decided {
+        let decided = Decided {
             sequence: record.sequence,
             ledger_sequence: record.ledger_sequence,
             hash: Some(hash),
             recorded_at: moment.recorded_at,
             repeated: false,
             result,
+        };
+        if ingested && let Some(source) = Place::of(&record.origin) {
+            self.open.message(letters::decided(
+                &source,
+                &record.ledger,
+                &record.key,
+                &decided,
+            ));
+            self.open.consumed(source.consumed());
         }
+        decided
     }
 
     /// What a record says to the caller.

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use ports::log::{EventLog, LogWriter};
+use ports::log::{Consumed, EventLog, LogError, LogWriter};
 use ports::snapshot::SnapshotStore;
 use ports::views::FactsSource;
 use schemas::error::Fault;
@@ -19,6 +19,7 @@ use super::callers::Callers;
 use super::finder::Finder;
 use super::machine::Machine;
 use super::mailbox::{Mailbox, Message, Tag};
+use super::request::Outcome;
 use super::serve::{End, Serving};
 use super::snapshots::Snapshots;
 use super::status::Condition;
@@ -28,6 +29,11 @@ use crate::error::StartError;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
+/// A shard that was refused though it still is this node's is claimed again after so long: the
+/// gate decides, and it may have been wrong.
+const REFUSED_MOST: Duration = Duration::from_secs(10);
+/// How often a writer without a shard looks up, besides being told.
+const DUTY_EVERY: Duration = Duration::from_millis(500);
 /// How often a full disk is tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,22 +55,36 @@ pub(crate) struct Driver {
     pub(crate) hash_seed: u64,
     /// Counts claims, to tell late answers to an earlier one.
     pub(crate) claims: u64,
+    /// The assignment by which the shard was last claimed.
+    pub(crate) tried: u64,
+    /// The assignment by which a claim was refused, or its shard given up, and when: a later
+    /// assignment is waited for.
+    pub(crate) refused: Option<(u64, std::time::Instant)>,
     /// Told once, when the shard serves or cannot.
     pub(crate) ready: Option<oneshot::Sender<Result<(), StartError>>>,
 }
+
+/// A shard that was claimed, its state, and from where topics are read on.
+type Claimed = (Machine<Tag>, Box<dyn LogWriter>, Vec<Consumed>);
 
 impl Driver {
     /// Runs until it is told to stop or can go on no more.
     pub(crate) fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         while !self.mailbox.shared.is_stopping() {
+            if !self.await_duty() {
+                break;
+            }
             self.mailbox.shared.set(Condition::Recovering);
             let end = match self.claim() {
-                Ok((machine, writer)) => Serving::new(&mut self, machine, writer).run(),
+                Ok((machine, writer, sources)) => {
+                    Serving::new(&mut self, machine, writer, sources).run()
+                }
                 Err(error) if self.ready.is_some() => {
                     self.tell_ready(Err(error));
                     return self.stopped("it could not be started".to_owned());
                 }
+                Err(error) if error.code() == "NOT_OWNER" => End::Elsewhere(error.to_string()),
                 Err(error) if error.retryable() => End::Lost {
                     why: error.to_string(),
                     served: false,
@@ -87,6 +107,13 @@ impl Driver {
                     self.pause(backoff.mul_f64(0.5 + 0.5 * rand::random::<f64>()));
                     backoff = (backoff * 2).min(BACKOFF_MOST);
                 }
+                End::Elsewhere(why) => {
+                    tracing::info!(shard = self.shard, %why, "the writer waits for the shard to be given to this node");
+                    let declined = self.mailbox.shared.not_owner(self.shard);
+                    self.callers.fail(&declined);
+                    self.refused = Some((self.tried, std::time::Instant::now()));
+                    backoff = BACKOFF_FIRST;
+                }
                 End::Full(why) => {
                     tracing::warn!(shard = self.shard, %why, "DISK_FULL: the shard is read-only until there is room");
                     self.callers.fail(&Fault::DiskFull { shard: self.shard });
@@ -98,6 +125,7 @@ impl Driver {
                     if let Some(end) = self.read_only() {
                         match end {
                             End::Finished(why) => return self.stopped(why),
+                            End::Elsewhere(_) => continue,
                             _ => break,
                         }
                     }
@@ -105,6 +133,48 @@ impl Driver {
             }
         }
         self.stopped("it was told to".to_owned());
+    }
+
+    /// Waits until the shard is this node's to claim; false when told to stop.
+    fn await_duty(&mut self) -> bool {
+        let shared = Arc::clone(&self.mailbox.shared);
+        loop {
+            let duty = shared.duty();
+            let refused = self
+                .refused
+                .is_some_and(|(by, when)| by == duty.generation && when.elapsed() < REFUSED_MOST);
+            if duty.owned && !refused {
+                self.tried = duty.generation;
+                return true;
+            }
+            shared.set(Condition::NotOwner);
+            if !duty.owned {
+                shared.ownership.released(self.shard);
+            }
+            match self.messages.recv_timeout(DUTY_EVERY) {
+                Err(RecvTimeoutError::Disconnected) | Ok(Message::Stop) => return false,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Commands {
+                    requests, reply, ..
+                }) => {
+                    let why = shared.not_owner(self.shard);
+                    let declined = requests.iter().map(|_| Outcome::Declined(why.clone()));
+                    let _ = reply.send(declined.collect());
+                }
+                Ok(Message::Read { reply, .. }) => {
+                    let _ = reply.send(Err(shared.read_elsewhere(self.shard)));
+                }
+                Ok(Message::Attach { reply, .. }) => {
+                    let _ = reply.send(Err(shared.not_owner(self.shard)));
+                }
+                Ok(
+                    Message::Duty
+                    | Message::Committed { .. }
+                    | Message::Facts { .. }
+                    | Message::Repeats(_),
+                ) => {}
+            }
+        }
     }
 
     /// Tells all who wait that the shard begins again from its log.
@@ -135,7 +205,7 @@ impl Driver {
     }
 
     /// Claims the shard and brings its state back, up to the claim's own barrier.
-    fn claim(&mut self) -> Result<(Machine<Tag>, Box<dyn LogWriter>), StartError> {
+    fn claim(&mut self) -> Result<Claimed, StartError> {
         let shard = self.shard;
         self.claims += 1;
         let nonce: [u8; 16] = rand::random();
@@ -144,6 +214,7 @@ impl Driver {
         let claimed = self.runtime.block_on(self.log.claim(shard, barrier));
         let writer = claimed.map_err(|source| StartError::Claim { shard, source })?;
         let recovered = self.recover(Some(nonce))?;
+        let sources = recovered.state.sources();
         let mut machine = Machine::new(
             recovered.state,
             self.config.bounds,
@@ -156,7 +227,7 @@ impl Driver {
             .shared
             .epoch
             .store(machine.epoch(), Ordering::Relaxed);
-        Ok((machine, writer))
+        Ok((machine, writer, sources))
     }
 
     fn recover(&self, until: Option<[u8; 16]>) -> Result<Recovered, StartError> {
@@ -225,6 +296,9 @@ impl Driver {
             if self.answer_reads(machine.as_mut()) || self.mailbox.shared.is_stopping() {
                 return Some(End::Stopped);
             }
+            if !self.mailbox.shared.duty().owned {
+                return Some(End::Elsewhere("the shard is taken away".to_owned()));
+            }
             let barrier = Barrier {
                 nonce: rand::random(),
                 epoch: self.mailbox.shared.epoch.load(Ordering::Relaxed),
@@ -235,6 +309,9 @@ impl Driver {
                 .block_on(self.log.claim(self.shard, barrier.encode()))
             {
                 Ok(_) => return None,
+                Err(error @ LogError::NotOwner { .. }) => {
+                    return Some(End::Elsewhere(error.to_string()));
+                }
                 Err(error) => tracing::debug!(shard = self.shard, %error, "no room yet"),
             }
         }
@@ -270,6 +347,10 @@ impl Driver {
                     reply,
                     room,
                 } => self.callers.read(machine, ledger, query, reply, room),
+                Message::Attach { reply, .. } => {
+                    let _ = reply.send(Err(Fault::DiskFull { shard: self.shard }));
+                }
+                Message::Duty => return false,
                 Message::Stop => return true,
                 Message::Committed { .. } | Message::Facts { .. } | Message::Repeats(_) => {}
             }

@@ -12,13 +12,13 @@ use bytes::BytesMut;
 use ledger_core::facts::Facts;
 use ledger_core::name::LedgerName;
 use ledger_core::time::{Moment, Timestamp};
-use ports::log::{Batch, CommitOutcome};
+use ports::log::{Attached, Batch, CommitOutcome};
 use ports::strong::{StrongAnswer, StrongError, StrongQuery, StrongRead};
 use schemas::error::Fault;
 use schemas::record::{LogStarted, Origin, Payload, WriterClaimed};
 use shard_state::{MemoryBounds, ShardState};
 
-use super::batch::{InFlight, Open, Outputs, Pending};
+use super::batch::{Commit, InFlight, Open, Outputs, Pending};
 use super::expiries::Expiries;
 use super::guard::{ClockFault, ClockGuard};
 use super::request::{Outcome, Request, Source};
@@ -70,6 +70,10 @@ pub(super) enum Waiting<T> {
         ledger: LedgerName,
         query: StrongQuery,
     },
+    Attach {
+        tag: T,
+        attached: Attached,
+    },
 }
 
 /// Facts that were loaded for commands at the front of the queue.
@@ -115,6 +119,11 @@ pub struct Machine<T> {
     pub(super) no_facts: Facts,
     /// The engine's own records: nobody asked.
     pub(super) timer: Source,
+    /// Another node may depose this writer without its knowing: what it says of its state is
+    /// said only after a commit that began later.
+    deposable: bool,
+    /// Records of topics of this round and before wait for one that could not be decided.
+    pub(super) halted: u64,
     /// Why commands are declined though reads are answered.
     refusing: Option<Fault>,
     committed: u64,
@@ -180,8 +189,15 @@ impl<T: Copy> Machine<T> {
                 origin: Origin::Timer,
                 ..Source::default()
             },
+            deposable: false,
+            halted: 0,
             refusing: None,
         }
+    }
+
+    /// Says whether another node may depose this writer without its knowing.
+    pub fn set_deposable(&mut self, deposable: bool) {
+        self.deposable = deposable;
     }
 
     /// Puts the claim on record: `LogStarted` as the first record of an empty shard, then
@@ -216,6 +232,38 @@ impl<T: Copy> Machine<T> {
     /// Takes a STRONG read, which keeps its place among the commands.
     pub fn read(&mut self, tag: T, ledger: LedgerName, query: StrongQuery) {
         self.queue.push_back(Waiting::Read { tag, ledger, query });
+    }
+
+    /// Takes what is to be committed beside the records, in its place among the commands.
+    pub fn attach(&mut self, tag: T, attached: Attached) {
+        self.queue.push_back(Waiting::Attach { tag, attached });
+    }
+
+    /// Commits soon, though there may be nothing to commit: success proves that nobody had
+    /// deposed this writer when it was called.
+    pub fn prove(&mut self) {
+        self.open.prove = true;
+        self.cut(false);
+    }
+
+    /// Commits what was decided, and decides nothing more.
+    pub fn flush(&mut self) {
+        self.cut(false);
+    }
+
+    /// Declines everything that was not taken yet: what was decided is still to be committed.
+    pub fn decline_waiting(&mut self, why: &Fault, reads: impl Fn() -> StrongError) {
+        self.loaded.id += 1;
+        self.loaded.loading = false;
+        for waiting in self.queue.drain(..) {
+            match waiting {
+                Waiting::Command { tag, .. } | Waiting::Attach { tag, .. } => {
+                    let declined = Outcome::Declined(why.clone());
+                    self.out.replies.push((tag, declined));
+                }
+                Waiting::Read { tag, .. } => self.out.reads.push((tag, Err(reads()))),
+            }
+        }
     }
 
     /// Takes the time and the sequence that the projection has passed.
@@ -263,18 +311,22 @@ impl<T: Copy> Machine<T> {
     /// Gives the batch that is being filled out to be committed, when the medium is free and
     /// either nothing more waits to go with it or it is full.
     fn cut(&mut self, more: bool) {
-        if self.open.records == 0 || self.in_flight.is_some() || (more && !self.is_full()) {
+        if self.open.is_empty() || self.in_flight.is_some() || (more && !self.is_full()) {
             return;
         }
         let open = std::mem::take(&mut self.open);
         let last_sequence = self.state.next_sequence() - 1;
         self.open.body.reserve(open.body.len());
-        self.out.commit = Some(Batch {
-            epoch: self.epoch,
-            first_sequence: last_sequence + 1 - u64::from(open.records),
-            record_count: open.records,
-            body: open.body.freeze(),
-            attached: Default::default(),
+        self.out.commit = Some(match open.records {
+            // One for all the reads that wait.
+            0 => Commit::Confirm(open.attached),
+            records => Commit::Batch(Batch {
+                epoch: self.epoch,
+                first_sequence: last_sequence + 1 - u64::from(records),
+                record_count: records,
+                body: open.body.freeze(),
+                attached: open.attached,
+            }),
         });
         self.in_flight = Some(InFlight {
             last_sequence,
@@ -284,7 +336,7 @@ impl<T: Copy> Machine<T> {
 
     pub(super) fn is_full(&self) -> bool {
         self.open.records >= self.bounds.batch_records
-            || self.open.body.len() >= self.bounds.batch_bytes
+            || self.open.body.len() + self.open.attached_bytes >= self.bounds.batch_bytes
     }
 
     /// Gives an answer out when everything decided up to now is durable.
@@ -295,6 +347,16 @@ impl<T: Copy> Machine<T> {
             batch.pending.push(pending);
         } else {
             self.out.release(pending);
+        }
+    }
+
+    /// Gives an answer out that is true only of a writer that was not deposed: after a commit
+    /// that begins from now on. The one in flight may have begun before another node's claim.
+    pub(super) fn park_confirmed(&mut self, pending: Pending<T>) {
+        if self.deposable {
+            self.open.pending.push(pending);
+        } else {
+            self.park(pending);
         }
     }
 
@@ -422,7 +484,12 @@ impl<T: Copy> Machine<T> {
 
     /// True when nothing waits and nothing is in flight.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.open.records == 0 && self.in_flight.is_none()
+        self.queue.is_empty() && self.is_settled()
+    }
+
+    /// True when everything that was decided is durable.
+    pub fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.in_flight.is_none()
     }
 
     /// True while a batch is being made durable.

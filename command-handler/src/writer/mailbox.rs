@@ -8,7 +8,7 @@ use std::time::Duration;
 use ledger_core::command::{Command, Operation};
 use ledger_core::facts::Facts;
 use ledger_core::name::LedgerName;
-use ports::log::CommitOutcome;
+use ports::log::{Attached, CommitOutcome, SideMessage};
 use ports::strong::{StrongError, StrongQuery, StrongRead};
 use schemas::error::Fault;
 use schemas::record::SealedRecord;
@@ -40,6 +40,14 @@ pub(crate) enum Message {
         reply: oneshot::Sender<Result<StrongRead, StrongError>>,
         room: Room,
     },
+    /// What is to be committed beside the records, in its place among the commands.
+    Attach {
+        attached: Attached,
+        reply: oneshot::Sender<Result<(), Fault>>,
+        room: Room,
+    },
+    /// Whether the shard is this node's may have changed.
+    Duty,
     /// What became of the batch in flight, of the claim of this number.
     Committed {
         claim: u64,
@@ -167,10 +175,7 @@ impl Mailbox {
         query: StrongQuery,
     ) -> Result<oneshot::Receiver<Result<StrongRead, StrongError>>, StrongError> {
         if let Some(why) = self.shared.declines_reads(self.shard) {
-            return Err(StrongError::Unavailable {
-                shard: self.shard,
-                why,
-            });
+            return Err(why);
         }
         let bytes = match &query {
             StrongQuery::Accounts(accounts) => 512 * accounts.len(),
@@ -185,6 +190,29 @@ impl Mailbox {
         self.send(Message::Read {
             ledger,
             query,
+            reply,
+            room,
+        });
+        Ok(answer)
+    }
+
+    /// Puts what is to be committed beside the records into the queue. Never waits; gives it back
+    /// where there is no room, or the writer takes nothing.
+    pub(crate) fn attach(
+        &self,
+        attached: Attached,
+    ) -> Result<oneshot::Receiver<Result<(), Fault>>, (Attached, Fault)> {
+        if let Some(why) = self.shared.declines_commands(self.shard) {
+            return Err((attached, why));
+        }
+        let bytes = attached.messages.iter().map(SideMessage::size).sum();
+        let Some(room) = self.room(attached.messages.len().max(1), bytes) else {
+            let what = format!("the queue of shard {}", self.shard);
+            return Err((attached, Fault::Overloaded { what }));
+        };
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Attach {
+            attached,
             reply,
             room,
         });

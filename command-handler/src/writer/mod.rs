@@ -1,6 +1,6 @@
 //! The writer of a shard.
 
-pub(crate) mod batch;
+pub mod batch;
 pub(crate) mod callers;
 mod decide;
 pub(crate) mod driver;

@@ -13,6 +13,7 @@ use ledger_core::rejection::Rejection;
 use ledger_core::time::Timestamp;
 use ledger_core::transaction::Transaction;
 use schemas::error::Fault;
+use schemas::ingest::Settle;
 use schemas::record::{Origin, RecordHash};
 
 /// Where commands came from: the same for all of one call.
@@ -41,6 +42,29 @@ pub struct Request {
     pub want: Want,
     /// Where it came from.
     pub source: Arc<Source>,
+    /// Present where it came by a topic: its outcome is committed with its record.
+    pub ingested: Option<Box<Ingested>>,
+}
+
+/// What a command that came by a topic brings besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// When a command cannot be decided now, those that came after it by the same round or an
+    /// earlier one are not either: so their order stands when they come again by a later round.
+    pub round: u64,
+    /// The account that it left out.
+    pub settle: Option<Settle>,
+}
+
+/// True for a fault that stands however often the command is sent: it is the command's outcome.
+pub const fn is_final(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::InvalidArgument(_)
+            | Fault::IdempotencyKeyReused { .. }
+            | Fault::KeyStampInFuture { .. }
+            | Fault::LedgerNotFound { .. }
+    )
 }
 
 /// What an outcome shall show beyond the receipt. Costs time on the writer: only what is asked.

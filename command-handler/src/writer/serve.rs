@@ -7,15 +7,15 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use ports::log::{Batch, CommitOutcome, LogWriter};
+use ports::log::{CommitOutcome, Consumed, LogWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::batch::{FactsLoad, Outputs, Repeat};
+use super::batch::{Commit, FactsLoad, Outputs, Repeat};
 use super::driver::Driver;
 use super::machine::{Counts, Machine};
 use super::mailbox::{Message, Tag};
-use super::status::Condition;
+use super::status::{Condition, Reign};
 
 /// Commands that are taken before messages are looked at again: so a commit that ends is
 /// answered, and the next one begun, within a millisecond or so.
@@ -38,25 +38,44 @@ pub(crate) enum End {
     Full(String),
     /// For good: the shard was given up, or an invariant is broken.
     Finished(String),
+    /// The shard was not given back for long, or is refused to this node.
+    Elsewhere(String),
+}
+
+/// How far a reign is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The claim, or the proof that nobody deposed the writer while it paused, is on its way.
+    Beginning,
+    /// Decides.
+    Serving,
+    /// The shard was taken away: what was decided is being committed.
+    Finishing,
+    /// Waits for the shard to be given back.
+    Pausing(Instant),
 }
 
 pub(crate) struct Serving<'a> {
     driver: &'a mut Driver,
     machine: Machine<Tag>,
-    commits: Option<mpsc::Sender<Batch>>,
+    commits: Option<mpsc::Sender<Commit>>,
     committer: JoinHandle<()>,
     batch: (u32, usize),
+    phase: Phase,
     stopping: bool,
     served: bool,
     clock_told: bool,
+    sources: Arc<Vec<Consumed>>,
 }
 
 impl<'a> Serving<'a> {
     pub(crate) fn new(
         driver: &'a mut Driver,
-        machine: Machine<Tag>,
+        mut machine: Machine<Tag>,
         writer: Box<dyn LogWriter>,
+        sources: Vec<Consumed>,
     ) -> Self {
+        machine.set_deposable(writer.can_be_deposed());
         // One in flight at a time: the machine gives out no other before it hears of this one.
         let (commits, batches) = mpsc::channel(1);
         let committer = driver.runtime.spawn(commit_all(
@@ -71,14 +90,18 @@ impl<'a> Serving<'a> {
             commits: Some(commits),
             committer,
             batch: (0, 0),
+            phase: Phase::Beginning,
             stopping: false,
             served: false,
             clock_told: false,
+            sources: Arc::new(sources),
         }
     }
 
     pub(crate) fn run(mut self) -> End {
         let end = self.serve();
+        let shared = &self.driver.mailbox.shared;
+        shared.reigns(|reign| *reign = Reign::default());
         self.commits = None;
         // Lets go of the log before the next claim takes it.
         if let Err(error) = self.driver.runtime.block_on(&mut self.committer) {
@@ -90,9 +113,18 @@ impl<'a> Serving<'a> {
     fn serve(&mut self) -> End {
         // The claim's own record waits already: no sleep before it is on its way.
         let mut more = true;
+        // It may have been taken away while the state was brought back.
+        self.mind_duty();
         loop {
             if let Some(end) = self.listen(more) {
                 return end;
+            }
+            if matches!(self.phase, Phase::Finishing | Phase::Pausing(_)) {
+                more = false;
+                if let Some(end) = self.rest() {
+                    return end;
+                }
+                continue;
             }
             self.tick();
             let machine = &mut self.machine;
@@ -104,6 +136,62 @@ impl<'a> Serving<'a> {
             if self.stopping && !more && self.machine.is_idle() && self.driver.callers.is_idle() {
                 return End::Stopped;
             }
+        }
+    }
+
+    /// Follows what this node is given: pauses when the shard is taken away, goes on when it is
+    /// given back.
+    fn mind_duty(&mut self) {
+        let owned = self.driver.mailbox.shared.duty().owned;
+        match (owned, self.phase) {
+            (false, Phase::Beginning | Phase::Serving) => {
+                let shared = Arc::clone(&self.driver.mailbox.shared);
+                shared.set(Condition::NotOwner);
+                shared.reigns(|reign| reign.serves = false);
+                tracing::info!(shard = self.driver.shard, "the shard is taken away");
+                self.phase = Phase::Finishing;
+                self.turn_away();
+            }
+            // Nothing was released yet: nobody else can have it.
+            (true, Phase::Finishing) => self.resume(),
+            (true, Phase::Pausing(_)) => self.resume(),
+            _ => {}
+        }
+    }
+
+    /// Goes on where it paused, once a commit has shown that nobody claimed the shard meanwhile.
+    fn resume(&mut self) {
+        tracing::info!(shard = self.driver.shard, "the shard is given back");
+        self.driver.mailbox.shared.set(Condition::Recovering);
+        self.phase = Phase::Beginning;
+        self.machine.prove();
+    }
+
+    /// Declines all that was not decided.
+    fn turn_away(&mut self) {
+        let (shard, shared) = (self.driver.shard, &self.driver.mailbox.shared);
+        let why = shared.not_owner(shard);
+        self.machine
+            .decline_waiting(&why, || shared.read_elsewhere(shard));
+    }
+
+    /// Commits what was decided before the shard was taken away, then waits.
+    fn rest(&mut self) -> Option<End> {
+        self.turn_away();
+        self.machine.flush();
+        self.perform();
+        if self.phase == Phase::Finishing && self.machine.is_settled() {
+            self.phase = Phase::Pausing(Instant::now());
+            let shard = self.driver.shard;
+            tracing::info!(shard, "the writer pauses: all that it decided is durable");
+            self.driver.mailbox.shared.ownership.released(shard);
+        }
+        match self.phase {
+            Phase::Pausing(_) if self.stopping => Some(End::Stopped),
+            Phase::Pausing(since) if since.elapsed() >= self.driver.config.away_most => Some(
+                End::Elsewhere("the shard was not given back for long".to_owned()),
+            ),
+            _ => None,
         }
     }
 
@@ -131,6 +219,9 @@ impl<'a> Serving<'a> {
     }
 
     fn sleep(&self) -> Duration {
+        if matches!(self.phase, Phase::Finishing | Phase::Pausing(_)) {
+            return SLEEP_MOST;
+        }
         let Some(next) = self.machine.next_expiry() else {
             return SLEEP_MOST;
         };
@@ -159,6 +250,12 @@ impl<'a> Serving<'a> {
                 reply,
                 room,
             } => driver.callers.read(machine, ledger, query, reply, room),
+            Message::Attach {
+                attached,
+                reply,
+                room,
+            } => driver.callers.attach(machine, attached, reply, room),
+            Message::Duty => self.mind_duty(),
             Message::Committed {
                 claim,
                 outcome,
@@ -181,17 +278,32 @@ impl<'a> Serving<'a> {
 
     fn committed(&mut self, outcome: CommitOutcome, took: Duration) -> Option<End> {
         let (records, bytes) = self.batch;
-        metrics::histogram!("daybook_commit_seconds").record(took.as_secs_f64());
-        metrics::histogram!("daybook_commit_bytes").record(bytes as f64);
-        metrics::histogram!("daybook_commit_records").record(f64::from(records));
+        if records > 0 {
+            metrics::histogram!("daybook_commit_seconds").record(took.as_secs_f64());
+            metrics::histogram!("daybook_commit_bytes").record(bytes as f64);
+            metrics::histogram!("daybook_commit_records").record(f64::from(records));
+        } else {
+            metrics::counter!("daybook_confirms_total").increment(1);
+        }
         match self.machine.committed(outcome) {
             Ok(()) => {
                 let committed = self.machine.committed_sequence();
-                let shared = &self.driver.mailbox.shared;
+                let shared = Arc::clone(&self.driver.mailbox.shared);
                 shared.committed.store(committed, Ordering::Relaxed);
-                if !self.served {
-                    self.served = true;
+                self.served = true;
+                if self.phase == Phase::Beginning {
+                    self.phase = Phase::Serving;
                     shared.set(Condition::Serving);
+                    let (claim, sources) = (self.driver.claims, Arc::clone(&self.sources));
+                    shared.reigns(|reign| {
+                        *reign = Reign {
+                            claim,
+                            serves: true,
+                            sources,
+                        }
+                    });
+                    let shard = self.driver.shard;
+                    shared.ownership.announce(shard, self.machine.epoch());
                     self.driver.tell_ready(Ok(()));
                 }
                 self.count();
@@ -199,9 +311,15 @@ impl<'a> Serving<'a> {
                 None
             }
             Err(CommitOutcome::Full(why)) => Some(End::Full(why)),
-            Err(CommitOutcome::Fenced(why)) => Some(End::Finished(format!(
-                "another writer has the shard: {why}"
-            ))),
+            Err(CommitOutcome::Fenced(why)) => {
+                let why = format!("another writer has the shard: {why}");
+                let served = self.served;
+                // Only this producer is finished: who writes now the next claim will see.
+                Some(match self.driver.mailbox.shared.ownership.is_fixed() {
+                    true => End::Finished(why),
+                    false => End::Lost { why, served },
+                })
+            }
             Err(CommitOutcome::Aborted(why) | CommitOutcome::Indeterminate(why)) => {
                 let served = self.served;
                 Some(End::Lost { why, served })
@@ -225,10 +343,13 @@ impl<'a> Serving<'a> {
 
     fn perform(&mut self) {
         let mut outputs: Outputs<Tag> = self.machine.outputs();
-        if let Some(batch) = outputs.commit.take() {
-            self.batch = (batch.record_count, batch.body.len());
+        if let Some(commit) = outputs.commit.take() {
+            self.batch = match &commit {
+                Commit::Batch(batch) => (batch.record_count, batch.body.len()),
+                Commit::Confirm(_) => (0, 0),
+            };
             if let Some(commits) = &self.commits
-                && commits.try_send(batch).is_err()
+                && commits.try_send(commit).is_err()
             {
                 // The task is gone: as after any commit of unknown outcome.
                 self.driver.mailbox.send(Message::Committed {
@@ -331,13 +452,19 @@ impl<'a> Serving<'a> {
 /// Makes one batch after the other durable, on the runtime.
 async fn commit_all(
     mut writer: Box<dyn LogWriter>,
-    mut batches: mpsc::Receiver<Batch>,
+    mut commits: mpsc::Receiver<Commit>,
     mailbox: super::mailbox::Mailbox,
     claim: u64,
 ) {
-    while let Some(batch) = batches.recv().await {
+    while let Some(commit) = commits.recv().await {
         let begun = Instant::now();
-        let committing = AssertUnwindSafe(writer.commit(batch)).catch_unwind().await;
+        let committing = async {
+            match commit {
+                Commit::Batch(batch) => writer.commit(batch).await,
+                Commit::Confirm(attached) => writer.confirm(attached).await,
+            }
+        };
+        let committing = AssertUnwindSafe(committing).catch_unwind().await;
         let (outcome, died) = match committing {
             Ok(outcome) => (outcome, false),
             Err(_) => (

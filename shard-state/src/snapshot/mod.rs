@@ -87,6 +87,9 @@ pub fn write(
     let last = state.last()?;
     let log_id = state.current_log()?;
     let mut chunks = Chunks::default();
+    for source in &state.sources {
+        chunks.push(&parts::source_part(source));
+    }
     for ledger in state.ledgers() {
         if state.head(ledger.name()).is_some() {
             parts::to_parts(ledger.to_image(), |part| chunks.push(&part));
@@ -146,7 +149,7 @@ pub fn read(
         )));
     }
     let mut images = parts::Images::default();
-    let mut ledgers = Vec::new();
+    let (mut ledgers, mut sources) = (Vec::new(), Vec::new());
     for (index, (bytes, named)) in chunks.iter().zip(&manifest.chunks).enumerate() {
         let damaged = |what: String| ReadError::Chunk { index, what };
         if blake3::hash(bytes).as_bytes()[..] != named.blake3[..] {
@@ -158,7 +161,9 @@ pub fn read(
         while !rest.is_empty() {
             let part = proto::Part::decode_length_delimited(&mut rest)
                 .map_err(|error| damaged(error.to_string()))?;
-            if let Some(image) = images.push(part)? {
+            if let Some(proto::part::Part::Source(source)) = part.part {
+                sources.push(source);
+            } else if let Some(image) = images.push(part)? {
                 ledgers.push(ledger_of(image, hash_seed)?);
             }
         }
@@ -166,7 +171,11 @@ pub fn read(
     if let Some(image) = images.finish() {
         ledgers.push(ledger_of(image, hash_seed)?);
     }
-    place.state(ledgers, hash_seed)
+    let mut state = place.state(ledgers, hash_seed)?;
+    for source in sources {
+        state.read_on(&source.topic.into(), source.partition, source.next_offset);
+    }
+    Ok(state)
 }
 
 fn ledger_of(

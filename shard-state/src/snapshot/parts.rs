@@ -7,6 +7,7 @@ use ledger_core::key::IdempotencyKey;
 use ledger_core::ledger::{AccountImage, HoldImage, LedgerImage};
 use ledger_core::name::LedgerName;
 use ledger_core::time::{Day, Moment, Timestamp};
+use ports::log::Consumed;
 use schemas::proto::record::v1 as record;
 use schemas::proto::snapshot::v1 as proto;
 use schemas::record::RecordError;
@@ -44,6 +45,17 @@ pub(super) fn to_parts(image: LedgerImage, mut push: impl FnMut(proto::Part)) {
             transaction: Some(to_proto::transaction(&transaction, None)),
             sequence,
         }));
+    }
+}
+
+/// From where a topic is read on.
+pub(super) fn source_part(source: &Consumed) -> proto::Part {
+    proto::Part {
+        part: Some(Of::Source(proto::SourcePart {
+            topic: source.topic.to_string(),
+            partition: source.partition,
+            next_offset: source.next_offset,
+        })),
     }
 }
 
@@ -127,7 +139,9 @@ impl Images {
 
 fn fill(image: &mut LedgerImage, part: Of) -> Result<(), RecordError> {
     match part {
-        Of::Ledger(_) => unreachable!("the caller has begun a ledger with it"),
+        Of::Ledger(_) | Of::Source(_) => {
+            unreachable!("the callers have taken them")
+        }
         Of::Account(part) => image.accounts.push(account_image(part)?),
         Of::Hold(part) => image.holds.push(HoldImage {
             hold: to_core::transaction(some(part.hold, "hold")?, None)?,

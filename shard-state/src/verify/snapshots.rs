@@ -185,6 +185,9 @@ pub(crate) fn difference(ours: &ShardState, theirs: &ShardState) -> Option<Strin
     if our_heads != their_heads {
         return Some("its heads are not those of the log".to_owned());
     }
+    if ours.sources() != theirs.sources() {
+        return Some("its offsets of the topics are not those of the log".to_owned());
+    }
     for (name, _) in our_heads {
         let (Some(our), Some(their)) = (ours.ledger(name), theirs.ledger(name)) else {
             continue;

@@ -14,16 +14,17 @@ use ledger_core::key::{IdempotencyKey, TransactionId};
 use ledger_core::ledger::LedgerImage;
 use ledger_core::text::Metadata;
 use ledger_core::time::Timestamp;
-use ports::log::CommitOutcome;
+use ports::log::{CommitOutcome, Position};
 use ports::strong::{StrongAnswer, StrongQuery};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use schemas::record::{Payload, RecordHash};
+use schemas::record::{Payload, RecordHash, frame};
 use shard_state::{MemoryBounds, ShardState};
 
 use super::naive::{Naive, Wish};
 use super::world::*;
-use crate::writer::machine::Bounds;
+use crate::writer::batch::Commit;
+use crate::writer::machine::{Bounds, Machine};
 use crate::writer::request::{Outcome, Request};
 
 const NAMES: [&str; 5] = ["cash", "a", "b", "c", "d"];
@@ -47,6 +48,9 @@ struct Simulation {
     reads: BTreeMap<u32, u64>,
     acknowledged: u64,
     crashes: u32,
+    /// Another writer has claimed the shard; true while what was in flight got through before.
+    deposed: Option<bool>,
+    deposals: u32,
     /// The latest that the clock ever said.
     latest: Timestamp,
 }
@@ -104,15 +108,21 @@ impl Simulation {
             },
             ..Bounds::default()
         };
+        let mut world = World::with_bank(bounds);
+        if !seed.is_multiple_of(2) {
+            world.set_deposable();
+        }
         Self {
             seed,
-            world: World::with_bank(bounds),
+            world,
             rng,
             wishes: Vec::new(),
             asked: BTreeMap::new(),
             reads: BTreeMap::new(),
             acknowledged: 0,
             crashes: 0,
+            deposed: None,
+            deposals: 0,
             latest: t(0),
         }
     }
@@ -145,7 +155,9 @@ impl Simulation {
                 let durable = self.world.log.len() as u64;
                 self.world.projected = self.rng.random_range(self.world.projected..=durable);
             }
-            96..99 => self.clock(),
+            96..98 => self.clock(),
+            98 if self.world.deposable => self.depose(),
+            98 => self.clock(),
             _ => self.crash(),
         }
         self.hear();
@@ -237,8 +249,17 @@ impl Simulation {
     }
 
     fn commit(&mut self) {
-        let Some(batch) = &self.world.in_flight else {
+        if !self.world.is_committing() {
             return;
+        }
+        if let Some(written) = self.deposed {
+            return self.commit_deposed(written);
+        }
+        let Some(batch) = &self.world.in_flight else {
+            return match self.rng.random_range(0..100) {
+                0..95 => self.world.commit(),
+                _ => self.lose(CommitOutcome::Indeterminate("no answer".to_owned())),
+            };
         };
         let records = batch.record_count as usize;
         let (written, outcome) = match self.rng.random_range(0..100) {
@@ -257,8 +278,84 @@ impl Simulation {
             _ => (0, CommitOutcome::Full("no room".to_owned())),
         };
         self.world.write(written);
+        self.lose(outcome);
+    }
+
+    fn lose(&mut self, outcome: CommitOutcome) {
         assert!(self.world.machine.committed(outcome).is_err());
         self.recover();
+    }
+
+    /// Another writer claims the shard, and this one does not know. What was in flight got
+    /// through just before, or not at all.
+    fn depose(&mut self) {
+        if self.deposed.is_some() {
+            return;
+        }
+        self.deposals += 1;
+        let through = self.world.in_flight.is_some() && self.rng.random_bool(0.5);
+        if through {
+            self.world.write(usize::MAX);
+        }
+        let confirmed = self.world.confirming.is_some() && self.rng.random_bool(0.5);
+        self.deposed = Some(through || confirmed);
+        let state = self.world.replayed();
+        // Its clock is right, whatever this one's says.
+        let now = self.world.now.max(state.last_recorded_at().unwrap());
+        let mut other = Machine::new(state, self.world.bounds, now, true).unwrap();
+        other.set_deposable(true);
+        other.claim([0xdd; 16], "the other");
+        let number = self.wishes.len();
+        let wish = Wish::Transfer {
+            from: "cash",
+            to: "a",
+            amount: 1_000,
+        };
+        let key = text_key(&format!("wish-{number}"));
+        self.wishes.push(Wished {
+            wish: wish.clone(),
+            key: key.clone(),
+            told: None,
+        });
+        other.submit(0, request(bank(), key, operation(&self.wishes, &wish)));
+        let mut told = None;
+        for _ in 0..20 {
+            let projected = self.world.log.len() as u64;
+            let _ = other.tick(now, projected);
+            other.step(usize::MAX);
+            let outputs = other.outputs();
+            if let Some(load) = outputs.load {
+                let facts = self.world.facts_of(&load, projected);
+                other.facts_loaded(load.id, Ok(facts));
+            }
+            if let Some(Commit::Batch(batch)) = outputs.commit {
+                for bytes in frame::split(batch.body).unwrap() {
+                    self.world.log.push(schemas::record::decode(bytes).unwrap());
+                }
+                let committed = CommitOutcome::Committed(Position(0));
+                other.committed(committed).unwrap();
+            }
+            for (_, outcome) in other.outputs().replies.into_iter().chain(outputs.replies) {
+                told = Some(outcome);
+            }
+        }
+        let Some(Outcome::Decided(decided)) = told else {
+            panic!("seed {}: the other writer decided nothing", self.seed);
+        };
+        self.acknowledged = self.acknowledged.max(decided.sequence);
+        let hash = decided.hash.unwrap();
+        self.wishes[number].told = Some((decided.sequence, hash, "OK"));
+    }
+
+    /// A commit of a writer that was deposed: the one that was in flight then may have got
+    /// through before; none that begins later does.
+    fn commit_deposed(&mut self, through: bool) {
+        if through {
+            self.deposed = Some(false);
+            self.world.tell_committed();
+        } else {
+            self.lose(CommitOutcome::Fenced("another has claimed it".to_owned()));
+        }
     }
 
     fn facts(&mut self) {
@@ -289,7 +386,9 @@ impl Simulation {
     /// The process dies: of the batch in flight any part may have been written.
     fn crash(&mut self) {
         self.crashes += 1;
-        if let Some(batch) = &self.world.in_flight {
+        if let Some(batch) = &self.world.in_flight
+            && self.deposed.is_none()
+        {
             let written = self.rng.random_range(0..=batch.record_count as usize);
             self.world.write(written);
         }
@@ -299,6 +398,7 @@ impl Simulation {
     /// Drops the state, and with it everyone who waits, and begins again from the log.
     fn recover(&mut self) {
         self.hear();
+        self.deposed = None;
         self.asked.clear();
         self.reads.clear();
         if self.world.recover().is_err() {
@@ -425,6 +525,9 @@ impl Simulation {
     /// Everything calms down; everyone repeats until answered; and all must be well.
     fn finish(&mut self) {
         let last = self.world.log.last().unwrap().record.moment.recorded_at;
+        if self.deposed.is_some() {
+            self.recover();
+        }
         // Keys were stamped by a clock that may have been ahead: it gets there again.
         self.world.now = self.world.now.max(last).max(self.latest);
         self.world.settle();
@@ -507,11 +610,15 @@ fn kept_seeds() {
 fn fresh_seeds() {
     let first: u64 = rand::random();
     println!("simulation seeds {first} and the 19 after it");
-    let (mut records, mut crashes) = (0, 0);
+    let (mut records, mut crashes, mut deposals) = (0, 0, 0);
     for offset in 0..20 {
         let simulation = Simulation::run(first.wrapping_add(offset), 2_000);
         records += simulation.world.log.len();
         crashes += simulation.crashes;
+        deposals += simulation.deposals;
     }
-    assert!(records > 2_000 && crashes > 20, "{records} {crashes}");
+    assert!(
+        records > 2_000 && crashes > 20 && deposals > 20,
+        "{records} {crashes} {deposals}"
+    );
 }

@@ -20,12 +20,12 @@ use ledger_core::name::{AccountName, LedgerName};
 use ledger_core::text::Metadata;
 use ledger_core::time::Timestamp;
 use ledger_core::transaction::{HoldTerms, LimitsMode, Transaction};
-use ports::log::{Batch, CommitOutcome, Position};
+use ports::log::{Attached, Batch, CommitOutcome, Position};
 use ports::strong::{StrongError, StrongQuery, StrongRead};
 use schemas::record::{LogId, Payload, SealedRecord, frame};
 use shard_state::ShardState;
 
-use crate::writer::batch::{FactsLoad, Repeat};
+use crate::writer::batch::{Commit, FactsLoad, Repeat};
 use crate::writer::machine::{Bounds, Machine};
 use crate::writer::request::{Outcome, Request, Want};
 
@@ -67,6 +67,7 @@ pub fn request(ledger: LedgerName, key: IdempotencyKey, operation: Operation) ->
         validate_only: false,
         want: Want::default(),
         source: Arc::default(),
+        ingested: None,
     }
 }
 
@@ -143,6 +144,14 @@ pub struct World {
     /// How far the read models have got.
     pub projected: u64,
     pub in_flight: Option<Batch>,
+    /// A commit without records is in flight, with what is attached to it.
+    pub confirming: Option<Attached>,
+    /// What was attached to batches and confirmations that are durable.
+    pub attached: Vec<Attached>,
+    /// Tags of what was attached and is durable.
+    pub told: Vec<u32>,
+    /// Another writer may depose this one.
+    pub deposable: bool,
     pub load: Option<FactsLoad>,
     pub repeats: Vec<Repeat<u32>>,
     pub outcomes: BTreeMap<u32, Outcome>,
@@ -162,6 +171,10 @@ impl World {
             log: Vec::new(),
             projected: 0,
             in_flight: None,
+            confirming: None,
+            attached: Vec::new(),
+            told: Vec::new(),
+            deposable: false,
             load: None,
             repeats: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -189,7 +202,14 @@ impl World {
         world
     }
 
+    /// From now on another writer may depose this one.
+    pub fn set_deposable(&mut self) {
+        self.deposable = true;
+        self.machine.set_deposable(true);
+    }
+
     fn claim(&mut self) {
+        self.machine.set_deposable(self.deposable);
         self.claims = self.claims.wrapping_add(1);
         self.machine.claim([self.claims; 16], "test");
         self.collect();
@@ -201,6 +221,7 @@ impl World {
         let machine = Machine::new(state, self.bounds, self.now, false)?;
         self.machine = machine;
         self.in_flight = None;
+        self.confirming = None;
         self.load = None;
         self.repeats.clear();
         self.claim();
@@ -238,10 +259,14 @@ impl World {
 
     fn collect(&mut self) {
         let outputs = self.machine.outputs();
-        if let Some(batch) = outputs.commit {
-            assert!(self.in_flight.is_none(), "one commit at a time");
-            self.in_flight = Some(batch);
+        if let Some(commit) = outputs.commit {
+            assert!(!self.is_committing(), "one commit at a time");
+            match commit {
+                Commit::Batch(batch) => self.in_flight = Some(batch),
+                Commit::Confirm(attached) => self.confirming = Some(attached),
+            }
         }
+        self.told.extend(outputs.attached);
         if let Some(load) = outputs.load {
             assert!(self.load.is_none(), "one load at a time");
             self.load = Some(load);
@@ -269,10 +294,23 @@ impl World {
         }
     }
 
-    /// The batch in flight is durable.
+    /// True while something is being made durable.
+    pub fn is_committing(&self) -> bool {
+        self.in_flight.is_some() || self.confirming.is_some()
+    }
+
+    /// What is in flight is durable.
     pub fn commit(&mut self) {
-        self.write(usize::MAX);
-        self.in_flight = None;
+        if self.in_flight.is_some() {
+            self.write(usize::MAX);
+        }
+        self.tell_committed();
+    }
+
+    /// The machine hears that what is in flight is durable.
+    pub fn tell_committed(&mut self) {
+        let batch = self.in_flight.take().map(|batch| batch.attached);
+        self.attached.extend(batch.or(self.confirming.take()));
         let position = Position(self.log.len() as u64);
         self.machine
             .committed(CommitOutcome::Committed(position))
@@ -283,21 +321,25 @@ impl World {
     /// The facts that were asked for arrive, as of what the read models have passed.
     pub fn load(&mut self) {
         let load = self.load.take().expect("a load is under way");
-        let facts = load
-            .needed
-            .iter()
-            .map(|(ledger, needed)| (ledger.clone(), self.facts(ledger, needed)))
-            .collect();
+        let facts = self.facts_of(&load, self.projected);
         self.machine.facts_loaded(load.id, Ok(facts));
     }
 
-    fn facts(&self, ledger: &LedgerName, needed: &[FactsNeeded]) -> Facts {
+    /// What another machine asked for, as of read models that have passed `through`.
+    pub fn facts_of(&self, load: &FactsLoad, through: u64) -> Vec<(LedgerName, Facts)> {
+        let needed = load.needed.iter();
+        needed
+            .map(|(ledger, needed)| (ledger.clone(), self.facts(ledger, needed, through)))
+            .collect()
+    }
+
+    fn facts(&self, ledger: &LedgerName, needed: &[FactsNeeded], through: u64) -> Facts {
         let mut facts = Facts {
-            through: self.projected,
+            through,
             ..Facts::default()
         };
         for need in needed {
-            for sealed in &self.log[..self.projected as usize] {
+            for sealed in &self.log[..through as usize] {
                 let record = &sealed.record;
                 if record.ledger != *ledger {
                     continue;
@@ -336,7 +378,7 @@ impl World {
             if self.load.is_some() {
                 self.projected = self.log.len() as u64;
                 self.load();
-            } else if self.in_flight.is_some() {
+            } else if self.is_committing() {
                 self.commit();
             } else if !self.repeats.is_empty() {
                 self.answer_repeats();
