@@ -400,6 +400,18 @@ fn samples() -> Vec<(&'static str, Record)> {
             ..samples[5].1.clone()
         },
     ));
+    samples.push((
+        "kafka_origin_behind",
+        Record {
+            origin: Origin::Kafka {
+                topic: Arc::from("transfers"),
+                partition: 2,
+                offset: 77,
+                resume: 70,
+            },
+            ..samples[5].1.clone()
+        },
+    ));
     samples
 }
 
