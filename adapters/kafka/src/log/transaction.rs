@@ -106,14 +106,19 @@ pub(crate) fn commit(
         for (key, value) in &message.headers {
             headers = headers.insert(Header {
                 key,
-                value: Some(&value[..]),
+                value: value.as_deref(),
             });
         }
-        let record = BaseRecord::with_opaque_to(topics.side(message.topic), Which::SIDE)
-            .partition(shard as i32)
-            .key(&message.key[..])
-            .payload(&message.payload[..])
-            .headers(headers);
+        let mut record: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(topics.side(message.topic), Which::SIDE)
+                .partition(shard as i32)
+                .headers(headers);
+        if let Some(key) = &message.key {
+            record = record.key(&key[..]);
+        }
+        if let Some(payload) = &message.payload {
+            record = record.payload(&payload[..]);
+        }
         send(producer, record, deadline)?;
     }
     if !work.attached.consumed.is_empty() {
