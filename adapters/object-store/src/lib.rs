@@ -5,7 +5,11 @@
 //! without a manifest was never finished. `shard-0000/latest.json` names the newest.
 
 mod latest;
+#[cfg(feature = "s3")]
+mod s3;
 mod snapshots;
 mod staging;
 
+#[cfg(feature = "s3")]
+pub use s3::{S3Config, S3Error};
 pub use snapshots::ObjectSnapshots;
