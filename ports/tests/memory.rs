@@ -98,3 +98,31 @@ mod history {
 
     ports::history_conformance!(InMemory(MemoryHistory::new()));
 }
+
+mod archive {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use ports::archive::Archive;
+    use ports::conformance::archive::ArchiveUnderTest;
+    use ports::memory::MemoryArchive;
+
+    #[derive(Default)]
+    struct InMemory(Option<MemoryArchive>);
+
+    #[async_trait]
+    impl ArchiveUnderTest for InMemory {
+        fn reopens(&self) -> bool {
+            true
+        }
+
+        async fn open(&mut self, shards: u32) -> Arc<dyn Archive> {
+            let archive = self.0.get_or_insert_with(|| MemoryArchive::new(shards));
+            Arc::new(archive.clone())
+        }
+
+        async fn close(&mut self) {}
+    }
+
+    ports::archive_conformance!(InMemory::default());
+}

@@ -8,6 +8,9 @@ use tokio::sync::watch;
 
 use crate::log::{Begin, LogEntry, LogError, LogReader, Position};
 
+/// Times that a read begins again since the log was trimmed meanwhile.
+const ATTEMPTS: usize = 8;
+
 /// Reads the archive below the place where the log begins, and the log from there on. To who
 /// reads it is one log, but that control entries below the trim point are gone.
 pub struct Spliced {
@@ -68,35 +71,33 @@ impl LogReader for Spliced {
         bytes_max: usize,
     ) -> Result<Vec<LogEntry>, LogError> {
         let mut begin = self.known_begin(shard);
-        if from >= begin.position {
-            let entries = self.log.read(shard, from, bytes_max).await?;
-            if entries.first().is_some_and(|first| first.position == from) {
+        for _ in 0..ATTEMPTS {
+            if from < begin.position {
+                let mut entries = self.archive.read(shard, from, bytes_max).await?;
+                entries.retain(|entry| entry.position < begin.position);
+                if !entries.is_empty() {
+                    return Ok(entries);
+                }
+                // Either nothing is missing between `from` and the log, or the archive lacks
+                // it. That must never look like the end of the log.
+                if !self.is_archived(shard, begin).await? {
+                    return Err(lost(shard, begin));
+                }
+            }
+            let start = from.max(begin.position);
+            let entries = self.log.read(shard, start, bytes_max).await?;
+            if entries.first().is_some_and(|first| first.position == start) {
                 return Ok(entries);
             }
-            // Asked after reading: a log that does not begin after `from` now did not then.
+            // Asked after reading: a log that does not begin after `start` now did not then.
             begin = self.log_begins(shard).await?;
-            if from >= begin.position || begin.sequence <= 1 {
+            if start >= begin.position || begin.sequence <= 1 {
                 return Ok(entries);
             }
         }
-        let mut entries = self.archive.read(shard, from, bytes_max).await?;
-        entries.retain(|entry| entry.position < begin.position);
-        if !entries.is_empty() {
-            return Ok(entries);
-        }
-        // Nothing archived between `from` and the log: either nothing is missing there, or the
-        // archive lacks it. That must never look like the end of the log.
-        if !self.is_archived(shard, begin).await? {
-            return Err(lost(shard, begin));
-        }
-        let entries = self.log.read(shard, begin.position, bytes_max).await?;
-        let now = self.log_begins(shard).await?;
-        if now.position > begin.position {
-            return Err(LogError::Unavailable(format!(
-                "the log of shard {shard} was trimmed while it was read"
-            )));
-        }
-        Ok(entries)
+        Err(LogError::Unavailable(format!(
+            "the log of shard {shard} was trimmed again and again while it was read"
+        )))
     }
 
     async fn entry_of(&self, shard: u32, sequence: u64) -> Result<Option<LogEntry>, LogError> {

@@ -10,6 +10,7 @@
 //!
 //! Where an adapter lacks a capability, the case prints which, and passes.
 
+pub mod archive;
 pub mod compare;
 pub mod history;
 pub mod log;
@@ -124,6 +125,30 @@ macro_rules! history_conformance {
                 history_shards_move_apart_and_at_once,
                 the_same_stretch_at_once_is_written_once,
                 what_was_appended_survives_reopening,
+            ]
+        );
+    };
+}
+
+/// The cases of an archive. The argument makes a fresh
+/// [`ArchiveUnderTest`](crate::conformance::archive::ArchiveUnderTest).
+#[macro_export]
+macro_rules! archive_conformance {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            archive,
+            $make,
+            [
+                an_empty_archive_knows_nothing,
+                archived_entries_are_read_back_byte_for_byte,
+                control_entries_are_passed_over,
+                what_does_not_follow_is_not_archived,
+                a_mark_moves_only_from_where_it_is,
+                who_archives_at_once_moves_the_mark_once,
+                the_largest_entry_fits,
+                archived_shards_are_apart,
+                archive_watch_moves_with_the_mark,
+                what_was_archived_survives_reopening,
             ]
         );
     };
