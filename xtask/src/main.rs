@@ -16,9 +16,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     /// Formatting, lints and every test, those on real servers too; the last line says the totals.
-    Test,
+    Test {
+        /// The tests alone, without formatting and lints.
+        #[arg(long)]
+        no_lints: bool,
+    },
     /// Formatting and lints alone.
     Lint,
+    /// The failure tests in their long form, on a stack of their own.
+    Chaos {
+        /// How long each of them goes on hurting servers.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+    },
     /// The local stack: real Kafka, Bigtable emulator, Postgres and MinIO, without containers.
     Stack {
         #[command(flatten)]
@@ -30,8 +40,9 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome: Result<bool, Box<dyn std::error::Error>> = match Cli::parse().task {
-        Task::Test => steps::check().map(|()| true).map_err(Into::into),
+        Task::Test { no_lints } => steps::check(!no_lints).map(|()| true).map_err(Into::into),
         Task::Lint => steps::lint().map(|()| true).map_err(Into::into),
+        Task::Chaos { minutes } => steps::chaos(minutes).map(|()| true).map_err(Into::into),
         Task::Stack { which, action } => stack::cli::run(&which, action).map_err(Into::into),
     };
     match outcome {

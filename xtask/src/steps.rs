@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use crate::stack::{Server, Stack, StackError};
-use crate::targets::Targets;
+use crate::targets::{CHAOS, Targets};
 use crate::totals::Totals;
 
 /// A step failed.
@@ -35,6 +35,9 @@ pub enum StepError {
     /// The manifests could not be read.
     #[error("cannot read the workspace: {0}")]
     Workspace(#[from] cargo_metadata::Error),
+    /// Nothing has been run.
+    #[error("no test target is named {0}…")]
+    NoTests(&'static str),
     /// Cargo cannot tell them apart.
     #[error("{0} is the name of a test that needs the stack and of one that does not")]
     Ambiguous(String),
@@ -45,6 +48,10 @@ pub enum StepError {
 
 /// The stack that the tests run on: not the one that somebody works with.
 const TEST_STACK: &str = "test";
+/// That of the long failure tests.
+const CHAOS_STACK: &str = "chaos";
+/// How long failure tests go on; they are short where it is not set.
+const CHAOS_MINUTES: &str = "DAYBOOK_CHAOS_MINUTES";
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -106,15 +113,17 @@ pub fn lint() -> Result<(), StepError> {
     run("lints", clippy)
 }
 
-/// Lints and every test of the workspace, those that need real servers too: for these the stack is
+/// Lints (where `lints` says so) and every test of the workspace, those that need real servers too: for these the stack is
 /// brought up, and taken down again. Prints the totals last.
 ///
 /// # Errors
 /// [`StepError`] when any test fails or cannot be built, or the stack cannot be had.
-pub fn check() -> Result<(), StepError> {
+pub fn check(lints: bool) -> Result<(), StepError> {
     // Before an hour has been spent on the rest.
     Stack::named(TEST_STACK)?.check_tools(&Server::ALL)?;
-    lint()?;
+    if lints {
+        lint()?;
+    }
     let targets = Targets::of_workspace()?;
     if !targets.ambiguous.is_empty() {
         let names: Vec<String> = targets.ambiguous.into_iter().collect();
@@ -140,7 +149,11 @@ pub fn check() -> Result<(), StepError> {
         counted("examples in the docs", doc, &mut totals),
     )?;
 
-    note(&mut failed, on_the_stack(&targets, &mut totals))?;
+    let mut stack = tests(&targets);
+    for name in &targets.stack {
+        stack.args(["--test", name]);
+    }
+    note(&mut failed, on_stack(TEST_STACK, stack, &mut totals))?;
 
     anstream::println!("{totals}");
     if failed.is_empty() {
@@ -171,8 +184,9 @@ fn tests(targets: &Targets) -> Command {
     command
 }
 
-fn on_the_stack(targets: &Targets, totals: &mut Totals) -> Result<(), StepError> {
-    let stack = Stack::named(TEST_STACK)?;
+/// Runs `command` with a stack of its own up, and takes that down again.
+fn on_stack(name: &str, mut command: Command, totals: &mut Totals) -> Result<(), StepError> {
+    let stack = Stack::named(name)?;
     // What a run that was broken off has left.
     stack.wipe()?;
     announce("the stack");
@@ -182,10 +196,6 @@ fn on_the_stack(targets: &Targets, totals: &mut Totals) -> Result<(), StepError>
         .map_err(StepError::from)
         .and_then(|()| {
             anstream::eprintln!("<== the stack: ready, {:.0?}", started.elapsed());
-            let mut command = tests(targets);
-            for name in &targets.stack {
-                command.args(["--test", name]);
-            }
             command.envs(stack.env()?);
             counted("tests on the stack", command, totals)
         });
@@ -199,6 +209,30 @@ fn on_the_stack(targets: &Targets, totals: &mut Totals) -> Result<(), StepError>
     let gone = stack.wipe();
     outcome?;
     gone.map_err(Into::into)
+}
+
+/// The failure tests in their long form: each goes on for about `minutes`.
+///
+/// # Errors
+/// [`StepError`] when one fails, or there is none.
+pub fn chaos(minutes: u32) -> Result<(), StepError> {
+    let targets = Targets::of_workspace()?;
+    let names = targets.chaos();
+    if names.is_empty() {
+        return Err(StepError::NoTests(CHAOS));
+    }
+    let mut command = tests(&targets);
+    for name in &names {
+        command.args(["--test", name]);
+    }
+    command
+        .env(CHAOS_MINUTES, minutes.to_string())
+        // One after the other: each hurts all it can.
+        .args(["--", "--test-threads=1", "--nocapture"]);
+    let mut totals = Totals::default();
+    let outcome = on_stack(CHAOS_STACK, command, &mut totals);
+    anstream::println!("{totals}");
+    outcome
 }
 
 /// Runs tests, shows what they print, and adds up what they say.

@@ -8,6 +8,10 @@ use cargo_metadata::{Metadata, MetadataCommand, TargetKind};
 /// The feature whose tests need real servers.
 pub const STACK_TESTS: &str = "stack-tests";
 
+/// What the names of failure tests begin with: they run in a short form among the others, and in a
+/// long one by `cargo xtask chaos`.
+pub const CHAOS: &str = "chaos";
+
 /// The test targets of the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targets {
@@ -33,6 +37,16 @@ impl Targets {
             .no_deps()
             .exec()?;
         Ok(Self::of(&metadata))
+    }
+
+    /// The failure tests.
+    #[must_use]
+    pub fn chaos(&self) -> BTreeSet<String> {
+        self.stack
+            .iter()
+            .filter(|name| name.starts_with(CHAOS))
+            .cloned()
+            .collect()
     }
 
     fn of(metadata: &Metadata) -> Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{DEFAULT_NAME, Health, Server, Stack, StackError};
+use super::{DEFAULT_NAME, FIRST_PORT, Health, Server, Stack, StackError};
 
 /// Which stack is meant.
 #[derive(Debug, Args)]
@@ -21,6 +21,15 @@ pub struct Which {
 }
 
 impl Which {
+    /// The flags that name it again.
+    fn flags(&self) -> String {
+        match &self.dir {
+            Some(folder) => format!("--dir {} ", folder.display()),
+            None if self.name != DEFAULT_NAME => format!("--name {} ", self.name),
+            None => String::new(),
+        }
+    }
+
     fn stack(&self) -> Result<Stack, StackError> {
         match &self.dir {
             Some(folder) => Stack::at(folder),
@@ -120,6 +129,13 @@ pub fn run(which: &Which, action: Action) -> Result<bool, StackError> {
             stack.up(&servers, &|line| anstream::eprintln!("{line}"))?;
             anstream::eprintln!("ready after {:.1?}", started.elapsed());
             status(&stack, false).map(drop)?;
+            if stack.ports()?.base() != FIRST_PORT {
+                anstream::eprintln!(
+                    "infra/daybook.toml names the ports from {FIRST_PORT} on; for this stack: \
+                     eval \"$(cargo xtask stack {}env)\"",
+                    which.flags()
+                );
+            }
         }
         Action::Down { wipe: false } => stack.down()?,
         Action::Down { wipe: true } => stack.wipe()?,
