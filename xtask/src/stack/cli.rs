@@ -16,7 +16,7 @@ pub struct Which {
     #[arg(long, global = true, env = "DAYBOOK_STACK_NAME", default_value = DEFAULT_NAME)]
     name: String,
     /// Its folder, instead of target/stack/NAME.
-    #[arg(long, global = true, env = "DAYBOOK_STACK_DIR")]
+    #[arg(long, global = true)]
     dir: Option<PathBuf>,
 }
 

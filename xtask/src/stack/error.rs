@@ -83,6 +83,12 @@ pub enum StackError {
     /// There is no stack there.
     #[error("no stack at {0}: start one with cargo xtask stack up")]
     NoStack(PathBuf),
+    /// The environment names no stack.
+    #[error(
+        "DAYBOOK_STACK_DIR is not set: start the stack with cargo xtask stack up, and \
+         eval \"$(cargo xtask stack env)\""
+    )]
+    NotNamed,
     /// A server of the stack is not running.
     #[error("{0} is not running")]
     NotRunning(String),

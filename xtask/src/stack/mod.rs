@@ -86,6 +86,17 @@ impl Stack {
         })
     }
 
+    /// The stack that the environment names (`DAYBOOK_STACK_DIR`, as [`Self::env`] gives it).
+    ///
+    /// # Errors
+    /// [`StackError::NotNamed`] where none is.
+    pub fn from_env() -> Result<Self, StackError> {
+        match std::env::var_os("DAYBOOK_STACK_DIR") {
+            Some(folder) => Self::at(folder),
+            None => Err(StackError::NotNamed),
+        }
+    }
+
     /// Uses the ports from `base` on; without this, the ones it had, or a block that is free.
     #[must_use]
     pub fn with_port_base(mut self, base: u16) -> Self {
