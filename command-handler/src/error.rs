@@ -1,6 +1,9 @@
 //! Why a command handler cannot start.
 
+use std::sync::Arc;
+
 use ports::log::LogError;
+use schemas::record::LogId;
 use shard_state::recover::RecoverError;
 
 use crate::writer::guard::ClockFault;
@@ -23,6 +26,16 @@ pub enum StartError {
         shard: u32,
         /// Why.
         source: Box<RecoverError>,
+    },
+    /// The books went over to another log, and this one takes no more records.
+    #[error("shard {shard}: the log was sealed: the books went over to log {moved_to}, at {place}")]
+    Sealed {
+        /// The shard.
+        shard: u32,
+        /// The log that goes on.
+        moved_to: LogId,
+        /// Where it is.
+        place: Arc<str>,
     },
     /// The clock cannot be right.
     #[error("shard {shard}: {source}")]
@@ -62,6 +75,7 @@ impl StartError {
                 LogError::NotOwner { .. } => "NOT_OWNER",
             },
             Self::Recover { source, .. } => source.code(),
+            Self::Sealed { .. } => "LOG_SEALED",
             Self::Clock { source, .. } => source.code(),
             Self::Commit { .. } => "UNAVAILABLE",
             Self::Thread { .. } => "INTERNAL",

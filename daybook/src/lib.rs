@@ -8,5 +8,6 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod import;
+pub mod migrate;
 pub mod serve;
 pub mod upkeep;

@@ -13,6 +13,21 @@ pub fn shard_of(ledger: &LedgerName, shard_count: u32) -> u32 {
     (murmur2(ledger.as_str().as_bytes()) & 0x7fff_ffff) % shard_count
 }
 
+/// The shard that the chain `name` stands in: a ledger's own, and the engine's chain
+/// `daybook:shard:N` in shard N; of a log with fewer shards, into which it was carried over, in
+/// shard N mod `shard_count`.
+///
+/// # Panics
+/// As [`shard_of`].
+pub fn chain_shard(name: &LedgerName, shard_count: u32) -> u32 {
+    assert!(shard_count > 0, "a log has at least one shard");
+    let own = name.as_str().strip_prefix("daybook:shard:");
+    match own.and_then(|number| number.parse::<u32>().ok()) {
+        Some(number) => number % shard_count,
+        None => shard_of(name, shard_count),
+    }
+}
+
 /// MurmurHash2 with the seed of Kafka's Java client.
 pub fn murmur2(bytes: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
@@ -59,6 +74,15 @@ mod tests {
         ] {
             assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
         }
+    }
+
+    #[test]
+    fn the_engines_chains_stay_where_they_are_or_fold_over() {
+        let chain = LedgerName::of_shard(5);
+        assert_eq!(chain_shard(&chain, 6), 5);
+        assert_eq!(chain_shard(&chain, 3), 2);
+        let ledger = LedgerName::new("foobar").unwrap();
+        assert_eq!(chain_shard(&ledger, 12), shard_of(&ledger, 12));
     }
 
     #[test]

@@ -102,7 +102,8 @@ fn main() {
         let mut fold = Fold::new();
         for (index, record) in stretch.iter().enumerate() {
             let position = Position(index as u64 / 8_000);
-            fold.add(position, decode(record.clone()).unwrap()).unwrap();
+            let sealed = decode(record.clone()).unwrap();
+            fold.add(position, sealed.record.sequence, sealed).unwrap();
         }
         adding += started.elapsed().as_secs_f64();
         let started = Instant::now();

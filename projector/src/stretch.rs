@@ -35,7 +35,8 @@ pub(crate) struct Last {
     pub(crate) hash: RecordHash,
     pub(crate) position: Position,
     pub(crate) recorded_at: Timestamp,
-    /// The log that it says it belongs to: an ancestor where a restore copied it.
+    /// The log that it says it belongs to: another one where a restore or a migration carried
+    /// it over.
     pub(crate) log_id: LogId,
 }
 
@@ -224,7 +225,7 @@ impl Stretch {
                 });
             }
             self.fold
-                .add(entry.position, sealed)
+                .add(entry.position, sequence, sealed)
                 .map_err(|error| damaged(sequence, error.into()))?;
             self.after.last = Some(last);
         }
@@ -237,24 +238,32 @@ impl Cursor {
     /// checked by the fold.
     fn check(&self, position: Position, sealed: &SealedRecord) -> Result<Last, Misfit> {
         let record = &sealed.record;
-        if record.shard != self.shard {
-            return Err(Misfit::Shard(record.shard));
+        if self
+            .last
+            .is_some_and(|last| record.moment.recorded_at < last.recorded_at)
+        {
+            return Err(Misfit::RecordedAt);
         }
-        if record.sequence != self.next_sequence() {
-            return Err(Misfit::Sequence(record.sequence));
-        }
-        if let Some(last) = self.last {
-            if record.moment.recorded_at < last.recorded_at {
-                return Err(Misfit::RecordedAt);
-            }
-            if record.log_id != last.log_id && !goes_on_from(record, &last) {
+        let began = self.last.is_some_and(|last| last.log_id == self.log_id);
+        if record.log_id != self.log_id {
+            // Carried over from another log, which it has its own place in: what holds it is
+            // the chain of its ledger. Nothing is carried over behind this log's own beginning.
+            if began {
                 return Err(Misfit::LogId(record.log_id));
             }
-        } else if !matches!(record.payload, Payload::LogStarted(_)) {
-            return Err(Misfit::LogId(record.log_id));
+        } else {
+            if record.shard != self.shard {
+                return Err(Misfit::Shard(record.shard));
+            }
+            if record.sequence != self.next_sequence() {
+                return Err(Misfit::Sequence(record.sequence));
+            }
+            if !began && !begins_behind(record, self.last.as_ref()) {
+                return Err(Misfit::LogId(record.log_id));
+            }
         }
         Ok(Last {
-            sequence: record.sequence,
+            sequence: self.next_sequence(),
             hash: sealed.hash,
             position,
             recorded_at: record.moment.recorded_at,
@@ -263,14 +272,18 @@ impl Cursor {
     }
 }
 
-/// Whether `record` begins a log that a restore made from the one before it.
-fn goes_on_from(record: &Record, last: &Last) -> bool {
+/// Whether `record` begins a log behind `last`, the last record that was carried over.
+fn begins_behind(record: &Record, last: Option<&Last>) -> bool {
     match &record.payload {
-        Payload::LogStarted(started) => started.parent.as_ref().is_some_and(|parent| {
-            parent.log_id == last.log_id
-                && parent.sequence == last.sequence
-                && parent.hash == last.hash
-        }),
+        Payload::LogStarted(started) => match (&started.parent, last) {
+            (Some(parent), Some(last)) => {
+                parent.log_id == last.log_id
+                    && parent.sequence == last.sequence
+                    && parent.hash == last.hash
+            }
+            (parent, last) => parent.is_none() && last.is_none(),
+        },
+        Payload::LogMigrated(migrated) => migrated.last_hash == last.map(|last| last.hash),
         _ => false,
     }
 }

@@ -79,8 +79,6 @@ impl QueryApi {
     }
 
     fn shard_of(&self, ledger: &ledger_core::name::LedgerName) -> u32 {
-        let own = ledger.as_str().strip_prefix("daybook:shard:");
-        own.and_then(|number| number.parse().ok())
-            .unwrap_or_else(|| ports::routing::shard_of(ledger, self.shard_count()))
+        ports::routing::chain_shard(ledger, self.shard_count())
     }
 }

@@ -48,7 +48,9 @@ pub async fn build_snapshot(
         replayed: recovered.replayed,
         unusable: recovered.unusable,
     };
-    if built.replayed == 0 {
+    // A sealed log is not started any more; were a snapshot made behind the seal, a start from
+    // there would not see it.
+    if built.replayed == 0 || recovered.state.sealed().is_some() {
         return Ok(built);
     }
     let (state, position) = (recovered.state, recovered.position);

@@ -49,6 +49,21 @@ pub enum What {
         /// The parent's hash.
         hash: RecordHash,
     },
+    /// It begins a log behind records that were carried over, and the last of those is another.
+    #[error(
+        "it begins the log behind other records than stand there: the last has hash {}, or the log began already",
+        or_none(.expected)
+    )]
+    Carried {
+        /// Hash of the record before.
+        expected: Option<RecordHash>,
+    },
+    /// A sealed log takes a record only to be opened again, and one that is not sealed no such.
+    #[error("{}", if *.is { "the log was sealed before it" } else { "it opens a log again that was not sealed" })]
+    Sealed {
+        /// Whether the log was sealed.
+        is: bool,
+    },
     /// The log began once already.
     #[error("the log began already")]
     StartedTwice,

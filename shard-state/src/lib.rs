@@ -8,6 +8,7 @@
 pub mod build;
 mod divergence;
 mod memory;
+pub mod migrate;
 mod pipeline;
 mod place;
 pub mod recover;

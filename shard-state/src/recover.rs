@@ -134,7 +134,7 @@ pub enum RecoverError {
     },
     /// The records are of another log than the store says.
     #[error(
-        "this is log {expected}, but its last record belongs to log {found}: a restore into it was not finished; delete it and restore again"
+        "this is log {expected}, but its last record belongs to log {found}: what makes it from that one was not finished; run a migration again, delete what a restore left"
     )]
     Unfinished {
         /// This log.
@@ -454,7 +454,7 @@ impl Replay {
                 source: bytes.error,
             })?;
             self.state
-                .apply(&record)
+                .apply(sequence, &record)
                 .map_err(|divergence| RecoverError::Diverged {
                     position,
                     divergence: Box::new(divergence),

@@ -110,9 +110,9 @@ enum Cut {
 }
 
 impl Cut {
-    fn keeps(self, record: &Record) -> bool {
+    fn keeps(self, sequence: u64, record: &Record) -> bool {
         match self {
-            Self::Sequence(last) => record.sequence <= last,
+            Self::Sequence(last) => sequence <= last,
             Self::Moment(last) => record.moment.recorded_at <= last,
             Self::None => true,
         }
@@ -305,14 +305,14 @@ impl Copy {
         };
         for (sequence, record) in (entry.first_sequence..).zip(records) {
             let record = record.map_err(|bytes| damaged(entry.position, sequence, bytes.error))?;
-            if !cut.keeps(&record.record) {
+            if !cut.keeps(sequence, &record.record) {
                 return Ok(true);
             }
-            if self.body.len() >= BATCH_BYTES || record.record.epoch != self.state.epoch() {
+            if self.body.len() >= BATCH_BYTES || record.record.epoch > self.state.epoch() {
                 self.commit().await?;
             }
             self.state
-                .apply(&record)
+                .apply(sequence, &record)
                 .map_err(|divergence| diverged(entry.position, divergence))?;
             self.push(&record);
         }
@@ -348,6 +348,7 @@ impl Copy {
 
     /// Writes the record that begins the new log.
     async fn start(mut self, log_id: LogId, now: Timestamp) -> Result<(), RestoreError> {
+        self.state.carried_into(log_id);
         let ledger = LedgerName::of_shard(self.state.shard);
         let next = self.state.next(&ledger);
         let parent = self.state.last().zip(self.state.current_log());
@@ -381,7 +382,7 @@ impl Copy {
             }),
         });
         self.state
-            .apply(&record)
+            .apply(next.sequence, &record)
             .map_err(|divergence| diverged(Position(0), divergence))?;
         self.push(&record);
         self.commit().await

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use ledger_core::facts::KeyEntry;
 use ledger_core::ledger::LedgerState;
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
 use ports::log::Consumed;
-use ports::routing::shard_of;
-use schemas::record::{LogId, LogStarted, Origin, Payload, Record, RecordHash, SealedRecord};
+use ports::routing::chain_shard;
+use schemas::record::{
+    LogId, LogSealed, Origin, Parent, Payload, Record, RecordHash, SealedRecord,
+};
 
 use crate::divergence::{Divergence, What};
 use crate::place::{Head, LastRecord, Next, key_entry};
@@ -41,8 +44,10 @@ pub struct ShardState {
     pub(crate) hash_seed: u64,
     /// The engine's own chain.
     own: LedgerName,
-    /// The log of the last record: an ancestor of `log_id` until its own first record.
+    /// The log of the last record: another than `log_id` until that one's own first record.
     pub(crate) current: Option<LogId>,
+    /// What sealed this log, where its last record did.
+    sealed: Option<LogSealed>,
     pub(crate) last: Option<LastRecord>,
     pub(crate) epoch: u64,
     chains: Vec<Chain>,
@@ -65,6 +70,7 @@ impl ShardState {
             hash_seed,
             own: LedgerName::of_shard(shard),
             current: None,
+            sealed: None,
             last: None,
             epoch: 0,
             chains: Vec::new(),
@@ -95,10 +101,22 @@ impl ShardState {
         self.epoch
     }
 
-    /// The log that the last record belongs to: [`Self::log_id`], or where a restore did not
-    /// come to its end, the log that it copied from.
+    /// Where the books went, where the last record sealed this log: it takes no others, but for
+    /// one that opens it again.
+    pub fn sealed(&self) -> Option<&LogSealed> {
+        self.sealed.as_ref()
+    }
+
+    /// The log that the last record belongs to: [`Self::log_id`], or where a restore or a
+    /// migration did not come to its end, a log that was carried over.
     pub fn current_log(&self) -> Option<LogId> {
         self.current
+    }
+
+    /// From here on the state is that of `log_id`, and all before was carried over into it.
+    pub(crate) fn carried_into(&mut self, log_id: LogId) {
+        self.log_id = log_id;
+        self.sealed = None;
     }
 
     /// The ledger, where a record of it was ever seen.
@@ -199,30 +217,33 @@ impl ShardState {
     /// whose event it has evolved and remembered itself. Checks nothing.
     pub fn record_head(&mut self, record: &Record, hash: RecordHash) {
         let index = self.find_or_new(&record.ledger);
-        self.advance(index, record, hash);
+        self.advance(index, record, record.sequence, hash);
     }
 
-    /// Moves the state by `record`, as every replay does: all of its place is checked, then it
-    /// is evolved and remembered.
+    /// Moves the state by `record`, which stands at `sequence` of the shard, as every replay
+    /// does: all of its place is checked, then it is evolved and remembered.
+    ///
+    /// A record that a restore or a migration carried over keeps the log, shard, epoch and
+    /// sequence that it was decided with; its place here is `sequence`.
     ///
     /// # Errors
     /// [`Divergence`]. When its place is wrong nothing has moved; when the state itself refused
     /// it ([`What::Impossible`]) this state is stopped and takes nothing any more.
-    pub fn apply(&mut self, record: &SealedRecord) -> Result<(), Divergence> {
-        self.try_apply(record).map_err(|what| Divergence {
+    pub fn apply(&mut self, sequence: u64, record: &SealedRecord) -> Result<(), Divergence> {
+        self.try_apply(sequence, record).map_err(|what| Divergence {
             ledger: record.record.ledger.clone(),
             ledger_sequence: record.record.ledger_sequence,
-            sequence: record.record.sequence,
+            sequence,
             what,
         })
     }
 
-    fn try_apply(&mut self, sealed: &SealedRecord) -> Result<(), What> {
+    fn try_apply(&mut self, sequence: u64, sealed: &SealedRecord) -> Result<(), What> {
         if self.stopped {
             return Err(What::Stopped);
         }
         let record = &sealed.record;
-        self.check_place(record)?;
+        self.check_place(sequence, record)?;
         let index = self.find(&record.ledger);
         check_chain(index.and_then(|index| self.chains[index].head), record)?;
         let index = match index {
@@ -233,35 +254,32 @@ impl ShardState {
             }
         };
         if let Some(ledger) = self.chains[index].ledger.as_mut()
-            && let Err(why) = evolve(ledger, record)
+            && let Err(why) = evolve(ledger, record, sequence)
         {
             // The ledger may have moved in part.
             self.stopped = true;
             return Err(What::Impossible(why));
         }
-        self.advance(index, record, sealed.hash);
+        self.advance(index, record, sequence, sealed.hash);
         Ok(())
     }
 
     /// Everything that a record's place in the shard must be.
-    pub(crate) fn check_place(&self, record: &Record) -> Result<(), What> {
-        if record.shard != self.shard {
+    fn check_place(&self, sequence: u64, record: &Record) -> Result<(), What> {
+        let expected = self.next_sequence();
+        let is_own = record.log_id == self.log_id;
+        if is_own && record.shard != self.shard {
             return Err(What::Shard {
                 expected: self.shard,
                 found: record.shard,
             });
         }
-        if record.sequence != self.next_sequence() {
-            return Err(What::Sequence {
-                expected: self.next_sequence(),
-            });
+        if sequence != expected || (is_own && record.sequence != expected) {
+            return Err(What::Sequence { expected });
         }
-        self.check_log(record)?;
-        if record.epoch < self.epoch {
-            return Err(What::Epoch {
-                expected: self.epoch,
-                found: record.epoch,
-            });
+        match is_own {
+            true => self.check_own(record)?,
+            false => self.check_carried(record)?,
         }
         if let Some(last) = self.last
             && record.moment.recorded_at < last.recorded_at
@@ -271,13 +289,13 @@ impl ShardState {
                 found: record.moment.recorded_at,
             });
         }
+        let chain_fits = match record.payload.is_engine() {
+            false => !record.ledger.is_engine(),
+            true if is_own => record.ledger == self.own,
+            true => record.ledger.is_engine(),
+        };
         match &record.payload {
-            Payload::Event(_) | Payload::Rejection(_) if record.ledger.is_engine() => {
-                Err(What::Chain)
-            }
-            Payload::WriterClaimed(_) | Payload::LogStarted(_) if record.ledger != self.own => {
-                Err(What::Chain)
-            }
+            _ if !chain_fits => Err(What::Chain),
             Payload::WriterClaimed(claim) if claim.epoch != record.epoch => Err(What::Epoch {
                 expected: record.epoch,
                 found: claim.epoch,
@@ -286,64 +304,90 @@ impl ShardState {
         }
     }
 
-    /// A record belongs to the log of the record before it, but where a restore begins a new
-    /// log: that record names the one before it as its parent.
-    fn check_log(&self, record: &Record) -> Result<(), What> {
-        let started = match &record.payload {
-            Payload::LogStarted(started) => Some(started),
-            _ => None,
-        };
-        if let Some(LogStarted { shard_count, .. }) = started
-            && *shard_count != self.shard_count
-        {
-            return Err(What::ShardCount {
-                expected: self.shard_count,
-                found: *shard_count,
-            });
-        }
-        match (self.current.zip(self.last), started) {
-            (None, None) => Err(What::NotStarted),
-            (None, Some(LogStarted { parent: None, .. })) => Ok(()),
-            (
-                None,
-                Some(LogStarted {
-                    parent: Some(p), ..
-                }),
-            ) => Err(What::Parent {
-                log_id: p.log_id,
-                sequence: p.sequence,
-                hash: p.hash,
-            }),
-            (Some((current, _)), None) if record.log_id != current => Err(What::LogId {
+    /// A record of another log was carried over by a restore or a migration, and stands before
+    /// this log's own first record. What holds it is the chain of its ledger.
+    fn check_carried(&self, record: &Record) -> Result<(), What> {
+        match self.current {
+            Some(current) if current == self.log_id => Err(What::LogId {
                 expected: current,
                 found: record.log_id,
             }),
-            (Some(_), None) => Ok(()),
-            (Some(_), Some(LogStarted { parent: None, .. })) => Err(What::StartedTwice),
-            (
-                Some((current, last)),
-                Some(LogStarted {
-                    parent: Some(p), ..
-                }),
-            ) => {
-                let goes_on =
-                    p.log_id == current && p.sequence == last.sequence && p.hash == last.hash;
-                if goes_on && record.log_id != current {
-                    Ok(())
-                } else {
-                    Err(What::Parent {
-                        log_id: p.log_id,
-                        sequence: p.sequence,
-                        hash: p.hash,
-                    })
-                }
+            _ => Ok(()),
+        }
+    }
+
+    /// A record of this log stands behind its beginning, which names what was carried over.
+    fn check_own(&self, record: &Record) -> Result<(), What> {
+        let began = self.current.filter(|current| *current == self.log_id);
+        let (count, fits) = match &record.payload {
+            Payload::LogStarted(started) => {
+                let fits = began.is_none() && self.is_parent(started.parent.as_ref());
+                let why = match &started.parent {
+                    Some(parent) => What::Parent {
+                        log_id: parent.log_id,
+                        sequence: parent.sequence,
+                        hash: parent.hash,
+                    },
+                    None => What::StartedTwice,
+                };
+                (Some(started.shard_count), fits.then_some(()).ok_or(why))
             }
+            Payload::LogMigrated(migrated) => {
+                let last = self.last.map(|last| last.hash);
+                let fits = began.is_none() && migrated.last_hash == last;
+                let why = What::Carried { expected: last };
+                (Some(migrated.shard_count), fits.then_some(()).ok_or(why))
+            }
+            _ => (None, Ok(())),
+        };
+        match count {
+            Some(found) if found != self.shard_count => {
+                return Err(What::ShardCount {
+                    expected: self.shard_count,
+                    found,
+                });
+            }
+            Some(_) => fits?,
+            None => match self.current {
+                None => return Err(What::NotStarted),
+                Some(expected) if began.is_none() => {
+                    return Err(What::LogId {
+                        expected,
+                        found: record.log_id,
+                    });
+                }
+                Some(_) => {}
+            },
+        }
+        let reopens = matches!(record.payload, Payload::LogReopened(_));
+        if self.sealed.is_some() != reopens {
+            return Err(What::Sealed { is: !reopens });
+        }
+        if record.epoch < self.epoch {
+            return Err(What::Epoch {
+                expected: self.epoch,
+                found: record.epoch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether `parent` is the very record before.
+    fn is_parent(&self, parent: Option<&Parent>) -> bool {
+        match (parent, self.current.zip(self.last)) {
+            (None, None) => true,
+            (Some(parent), Some((current, last))) => {
+                parent.log_id == current
+                    && parent.sequence == last.sequence
+                    && parent.hash == last.hash
+            }
+            _ => false,
         }
     }
 
     fn check_routing(&self, ledger: &LedgerName) -> Result<(), What> {
-        match shard_of(ledger, self.shard_count.max(1)) {
-            shard if shard != self.shard && !ledger.is_engine() => Err(What::Routed(shard)),
+        match chain_shard(ledger, self.shard_count.max(1)) {
+            shard if shard != self.shard => Err(What::Routed(shard)),
             _ => Ok(()),
         }
     }
@@ -396,7 +440,7 @@ impl ShardState {
         !name.is_engine() && self.chain(name).is_some_and(|chain| chain.ledger.is_none())
     }
 
-    fn advance(&mut self, index: usize, record: &Record, hash: RecordHash) {
+    fn advance(&mut self, index: usize, record: &Record, sequence: u64, hash: RecordHash) {
         let recorded_at = record.moment.recorded_at;
         self.chains[index].head = Some(Head {
             ledger_sequence: record.ledger_sequence,
@@ -404,19 +448,30 @@ impl ShardState {
             recorded_at,
         });
         self.recent = index;
-        if let Origin::Kafka {
-            topic,
-            partition,
-            resume,
-            ..
-        } = &record.origin
+        let is_own = record.log_id == self.log_id;
+        // Where a log that was carried over read its topics says nothing of this one's.
+        if is_own
+            && let Origin::Kafka {
+                topic,
+                partition,
+                resume,
+                ..
+            } = &record.origin
         {
             self.read_on(topic, *partition, *resume);
         }
         self.current = Some(record.log_id);
-        self.epoch = record.epoch;
+        // What was carried over may come from several shards, each with epochs of its own.
+        self.epoch = match is_own {
+            true => record.epoch,
+            false => self.epoch.max(record.epoch),
+        };
+        self.sealed = match &record.payload {
+            Payload::LogSealed(sealed) if is_own => Some(sealed.clone()),
+            _ => None,
+        };
         self.last = Some(LastRecord {
-            sequence: record.sequence,
+            sequence,
             hash,
             recorded_at,
         });
@@ -495,7 +550,7 @@ pub(crate) fn check_chain(head: Option<Head>, record: &Record) -> Result<(), Wha
 
 /// Moves `ledger` by what `record` says. The state's own assertions are the one place where it
 /// is said what can follow what; here they become an error.
-fn evolve(ledger: &mut LedgerState, record: &Record) -> Result<(), String> {
+fn evolve(ledger: &mut LedgerState, record: &Record, sequence: u64) -> Result<(), String> {
     if let Payload::Event(event) = &record.payload {
         ledger
             .try_evolve(event, record.moment)
@@ -503,7 +558,11 @@ fn evolve(ledger: &mut LedgerState, record: &Record) -> Result<(), String> {
     }
     // A key that is in memory already would be a second decision under it.
     catch_unwind(AssertUnwindSafe(|| {
-        ledger.remember_key(record.key.clone(), key_entry(record));
+        let entry = KeyEntry {
+            sequence,
+            ..key_entry(record)
+        };
+        ledger.remember_key(record.key.clone(), entry);
     }))
     .map_err(|panic| {
         panic

@@ -94,7 +94,7 @@ proptest! {
             for entry in whole.iter().filter(|entry| entry.record_count > 0) {
                 for bytes in frame::split(entry.body.clone()).unwrap() {
                     let record = schemas::record::decode(bytes).unwrap();
-                    stepwise.apply(&record).unwrap();
+                    stepwise.apply(record.record.sequence, &record).unwrap();
                     let prefix = cut(&maker.log, record.record.sequence);
                     assert_same(&recovered(&prefix).await, &stepwise);
                 }

@@ -214,6 +214,13 @@ impl Driver {
         let claimed = self.runtime.block_on(self.log.claim(shard, barrier));
         let writer = claimed.map_err(|source| StartError::Claim { shard, source })?;
         let recovered = self.recover(Some(nonce))?;
+        if let Some(sealed) = recovered.state.sealed() {
+            return Err(StartError::Sealed {
+                shard,
+                moved_to: sealed.moved_to,
+                place: Arc::clone(&sealed.place),
+            });
+        }
         let sources = recovered.state.sources();
         let mut machine = Machine::new(
             recovered.state,

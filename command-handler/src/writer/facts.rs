@@ -68,7 +68,8 @@ impl<T: Copy> Machine<T> {
                 if sealed.record.key == repeat.key && sealed.record.ledger == repeat.ledger =>
             {
                 Outcome::Decided(Decided {
-                    sequence: sealed.record.sequence,
+                    // Its place here: carried over from another log, it says another itself.
+                    sequence: repeat.sequence,
                     ledger_sequence: sealed.record.ledger_sequence,
                     hash: Some(sealed.hash),
                     recorded_at: sealed.record.moment.recorded_at,

@@ -36,6 +36,9 @@ pub fn kind(record: &record::Record) -> String {
             return format!("writer claimed, epoch {}", claimed.epoch);
         }
         Some(P::LogStarted(_)) => return "log started".to_owned(),
+        Some(P::LogMigrated(_)) => return "log began with records of another".to_owned(),
+        Some(P::LogSealed(sealed)) => return format!("log sealed, moved to {}", sealed.place),
+        Some(P::LogReopened(_)) => return "log reopened".to_owned(),
         Some(P::Event(event)) => event.event.as_ref(),
     };
     event

@@ -139,6 +139,9 @@ enum Command {
     },
     /// Check everything against everything; names the first damaged record.
     Verify(crate::upkeep::VerifyArgs),
+    /// Carry the books over from one place to another, byte for byte: to another number of
+    /// shards, from a folder to the cluster, and back.
+    Migrate(Box<crate::migrate::MigrateArgs>),
     /// Load a server, report what it did and what that cost, and prove that nothing was lost.
     Bench(Box<crate::bench::BenchArgs>),
     /// What a code means, and what to do.
@@ -197,6 +200,7 @@ impl Command {
             Self::Replay(args) => args.json(),
             Self::Snapshot { command } => command.json(),
             Self::Verify(args) => args.json(),
+            Self::Migrate(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
@@ -214,6 +218,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Replay(args) => crate::upkeep::replay(args),
         Command::Snapshot { command } => crate::upkeep::snapshot(command),
         Command::Verify(args) => crate::upkeep::verify(args),
+        Command::Migrate(args) => crate::migrate::run(*args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -282,6 +287,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         | Command::Serve(_)
         | Command::Replay(_)
         | Command::Snapshot { .. }
+        | Command::Migrate(_)
         | Command::Verify(_) => unreachable!("run has answered these"),
     }
 }

@@ -12,5 +12,6 @@ mod demo;
 mod import;
 mod kill;
 mod lost_answer;
+mod migrate;
 mod raw;
 mod upkeep;

@@ -126,13 +126,19 @@ impl Fold {
         self.records
     }
 
-    /// Takes the next record of the shard, which stands in the entry at `position`.
+    /// Takes the next record of the shard, the one of `sequence`, which stands in the entry at
+    /// `position`. (What was carried over from another log says another sequence itself.)
     ///
     /// # Errors
     /// [`Unfit`]; the stretch is not to be used then.
-    pub fn add(&mut self, position: Position, sealed: SealedRecord) -> Result<(), Unfit> {
+    pub fn add(
+        &mut self,
+        position: Position,
+        sequence: u64,
+        sealed: SealedRecord,
+    ) -> Result<(), Unfit> {
         let SealedRecord { record, hash, .. } = sealed;
-        let ledger = self.link(position, &record, hash)?;
+        let ledger = self.link(position, sequence, &record, hash)?;
         self.records += 1;
         let source = Source {
             ledger,
@@ -140,19 +146,23 @@ impl Fold {
             recorded_at: record.moment.recorded_at,
             entry: KeyEntry {
                 request_hash: record.request_hash.unwrap_or_default(),
-                sequence: record.sequence,
+                sequence,
             },
             key: record.key,
         };
+        if record.payload.is_engine() {
+            return Ok(());
+        }
+        if record.ledger.is_engine() {
+            return Err(Unfit::Chain);
+        }
         let keyed = match record.payload {
-            Payload::WriterClaimed(_) | Payload::LogStarted(_) => return Ok(()),
-            _ if record.ledger.is_engine() => return Err(Unfit::Chain),
-            Payload::Rejection(_) => false,
             Payload::Event(event) => {
                 let keyed = self.event(&source, event, false);
                 self.settle(&source)?;
                 keyed
             }
+            _ => false,
         };
         if !keyed {
             self.keys.push(KeyRow {
@@ -196,6 +206,7 @@ impl Fold {
     fn link(
         &mut self,
         position: Position,
+        sequence: u64,
         record: &Record,
         hash: RecordHash,
     ) -> Result<LedgerIndex, Unfit> {
@@ -234,7 +245,7 @@ impl Fold {
                 self.ledgers.push(record.ledger.clone());
                 self.chains.push(Chain {
                     before: (before, record.previous_hash),
-                    first_sequence: record.sequence,
+                    first_sequence: sequence,
                     head,
                     entry: position,
                 });
@@ -247,7 +258,7 @@ impl Fold {
             self.places.push(PlaceRow {
                 ledger,
                 ledger_sequence: record.ledger_sequence,
-                sequence: record.sequence,
+                sequence,
                 position,
                 recorded_at: record.moment.recorded_at,
             });

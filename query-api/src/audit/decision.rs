@@ -17,6 +17,14 @@ use schemas::record::{Payload, Record, SealedRecord};
 use crate::names::Names;
 use crate::{QueryApi, fail};
 
+/// A record of the log and where it stands in its shard: one that was carried over from another
+/// log says another sequence itself.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) sequence: u64,
+    pub(super) sealed: SealedRecord,
+}
+
 /// What an event touches.
 #[derive(Debug, Default)]
 struct Touched {
@@ -96,15 +104,16 @@ impl QueryApi {
     }
 
     /// Decisions as audits show them, in order. One look-up per ledger serves them all.
-    pub(super) async fn decisions(
-        &self,
-        records: Vec<SealedRecord>,
-    ) -> Result<Vec<v1::Decision>, Fault> {
-        let touched: Vec<Touched> = records.iter().map(|r| Touched::of(&r.record)).collect();
+    pub(super) async fn decisions(&self, found: Vec<Found>) -> Result<Vec<v1::Decision>, Fault> {
+        let touched: Vec<Touched> = found
+            .iter()
+            .map(|found| Touched::of(&found.sealed.record))
+            .collect();
         let mut by_ledger: BTreeMap<LedgerName, (Vec<AccountNumber>, Vec<TransactionId>)> =
             BTreeMap::new();
-        for (record, touched) in records.iter().zip(&touched) {
-            let asked = by_ledger.entry(record.record.ledger.clone()).or_default();
+        for (found, touched) in found.iter().zip(&touched) {
+            let ledger = found.sealed.record.ledger.clone();
+            let asked = by_ledger.entry(ledger).or_default();
             asked.0.extend(&touched.accounts);
             asked.1.extend(&touched.transactions);
         }
@@ -124,17 +133,17 @@ impl QueryApi {
             known.insert(ledger, (names, transactions));
         }
         let shard_of = |ledger: &LedgerName| self.shard_of(ledger);
-        records
+        found
             .into_iter()
             .zip(touched)
-            .map(|(sealed, touched)| {
+            .map(|(Found { sequence, sealed }, touched)| {
                 let (names, transactions) = known
                     .get(&sealed.record.ledger)
                     .ok_or_else(|| Fault::internal("a decision's ledger was not looked up"))?;
                 let token = ReadToken {
                     log_id: self.sources.log_id,
                     shard: shard_of(&sealed.record.ledger),
-                    sequence: sealed.record.sequence,
+                    sequence,
                     ledger_sequence: sealed.record.ledger_sequence,
                 };
                 decision(sealed, &touched, names, transactions, token)
@@ -191,7 +200,11 @@ fn outcome(sealed: &SealedRecord, touched: &Touched, token: ReadToken) -> Option
             record_hash: sealed.hash.to_string(),
             member_transaction_ids: touched.members.iter().map(text).collect(),
         }),
-        Payload::WriterClaimed(_) | Payload::LogStarted(_) => return None,
+        Payload::WriterClaimed(_)
+        | Payload::LogStarted(_)
+        | Payload::LogMigrated(_)
+        | Payload::LogSealed(_)
+        | Payload::LogReopened(_) => return None,
     };
     Some(v1::Outcome {
         outcome: Some(outcome),

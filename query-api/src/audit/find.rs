@@ -11,6 +11,7 @@ use schemas::record::{self, SealedRecord};
 use tonic::{Request, Status};
 use v1::get_decision_request::By;
 
+use super::decision::Found;
 use crate::consistency::Freshness;
 use crate::deadline::Deadline;
 use crate::{QueryApi, fail};
@@ -61,11 +62,7 @@ impl QueryApi {
         Ok(decision.ok_or_else(|| Fault::internal("a decision was lost while it was shown"))?)
     }
 
-    async fn find(
-        &self,
-        ledger: &LedgerName,
-        asked: &Asked,
-    ) -> Result<Option<SealedRecord>, Fault> {
+    async fn find(&self, ledger: &LedgerName, asked: &Asked) -> Result<Option<Found>, Fault> {
         let ledger_sequence = match asked {
             Asked::LedgerSequence(ledger_sequence) => *ledger_sequence,
             Asked::Transaction(id) => {
@@ -87,7 +84,7 @@ impl QueryApi {
     }
 
     /// The record of this sequence of a shard.
-    async fn record_at(&self, shard: u32, sequence: u64) -> Result<Option<SealedRecord>, Fault> {
+    async fn record_at(&self, shard: u32, sequence: u64) -> Result<Option<Found>, Fault> {
         let entry = self.sources.reader.entry_of(shard, sequence).await;
         let Some(entry) = entry.map_err(fail::log)? else {
             return Ok(None);
@@ -95,7 +92,8 @@ impl QueryApi {
         let index = sequence.saturating_sub(entry.first_sequence);
         let records = split(&entry)?;
         let bytes = records.into_iter().nth(index as usize);
-        bytes.map(|bytes| decode(&entry, bytes)).transpose()
+        let sealed = bytes.map(|bytes| decode(&entry, bytes)).transpose()?;
+        Ok(sealed.map(|sealed| Found { sequence, sealed }))
     }
 
     /// The record of this ledger sequence.
@@ -103,7 +101,7 @@ impl QueryApi {
         &self,
         ledger: &LedgerName,
         ledger_sequence: u64,
-    ) -> Result<Option<SealedRecord>, Fault> {
+    ) -> Result<Option<Found>, Fault> {
         let place = self.views().place(ledger, ledger_sequence).await;
         let Some(place) = place.map_err(fail::views)? else {
             return Ok(None);
@@ -116,11 +114,12 @@ impl QueryApi {
         // The ledger's records of an entry stand at or after their place in it.
         let skip = place.sequence.saturating_sub(entry.first_sequence)
             + ledger_sequence.saturating_sub(place.ledger_sequence);
-        for bytes in split(&entry)?.into_iter().skip(skip as usize) {
+        let records = (entry.first_sequence..).zip(split(&entry)?);
+        for (sequence, bytes) in records.skip(skip as usize) {
             let sealed = decode(&entry, bytes)?;
             if sealed.record.ledger == *ledger && sealed.record.ledger_sequence >= ledger_sequence {
                 let found = sealed.record.ledger_sequence == ledger_sequence;
-                return Ok(found.then_some(sealed));
+                return Ok(found.then_some(Found { sequence, sealed }));
             }
         }
         Ok(None)
@@ -139,7 +138,7 @@ impl QueryApi {
         while low < high {
             let middle = low + (high - low) / 2;
             match self.record_at(shard, middle).await? {
-                Some(found) if found.record.moment.recorded_at < at => low = middle + 1,
+                Some(found) if found.sealed.record.moment.recorded_at < at => low = middle + 1,
                 _ => high = middle,
             }
         }

@@ -6,9 +6,10 @@ use ports::strong::StrongQuery;
 use schemas::api::{Malformed, parse, token::ReadToken, view};
 use schemas::error::Fault;
 use schemas::proto::v1;
-use schemas::record::{Payload, Record, SealedRecord};
+use schemas::record::{Payload, Record};
 use tonic::{Request, Status};
 
+use super::decision::Found;
 use super::find::{decode, split};
 use crate::consistency::Freshness;
 use crate::deadline::Deadline;
@@ -66,7 +67,11 @@ impl Filter {
             Payload::Rejection(rejection) => {
                 !self.events_only && (self.codes.is_empty() || self.codes.contains(&rejection.code))
             }
-            Payload::WriterClaimed(_) | Payload::LogStarted(_) => {
+            Payload::WriterClaimed(_)
+            | Payload::LogStarted(_)
+            | Payload::LogMigrated(_)
+            | Payload::LogSealed(_)
+            | Payload::LogReopened(_) => {
                 !self.rejections_only
                     && !self.events_only
                     && self.codes.is_empty()
@@ -128,10 +133,10 @@ impl QueryApi {
                 (book.head().ledger_sequence, next)
             }
         };
-        let mut found: Vec<SealedRecord> = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         let mut bytes = 0;
         let mut looked_at = 0;
-        let full = |found: &[SealedRecord], bytes, looked_at| {
+        let full = |found: &[Found], bytes, looked_at| {
             found.len() == size
                 || (bytes >= PAGE_BYTES && !found.is_empty())
                 || looked_at >= page::SCAN_MAX
@@ -140,7 +145,7 @@ impl QueryApi {
             deadline.check()?;
             let before = next;
             'read: for entry in self.entries_from(ledger, next).await? {
-                for record in split(&entry)? {
+                for (sequence, record) in (entry.first_sequence..).zip(split(&entry)?) {
                     let sealed = decode(&entry, record)?;
                     looked_at += 1;
                     let record = &sealed.record;
@@ -155,7 +160,7 @@ impl QueryApi {
                         recorded_from.is_none_or(|from| record.moment.recorded_at >= from);
                     if in_time && self.passes(&filter, record).await? {
                         bytes += sealed.bytes.len();
-                        found.push(sealed);
+                        found.push(Found { sequence, sealed });
                     }
                 }
             }

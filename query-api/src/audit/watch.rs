@@ -19,6 +19,7 @@ use schemas::record::LogId;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
+use super::decision::Found;
 use super::find::{decode, split};
 use super::records::{Filter, READ_BYTES};
 use crate::consistency::Freshness;
@@ -308,6 +309,7 @@ impl ShardWatch {
                 break;
             };
             let sealed = decode(&entry, bytes)?;
+            let sequence = self.next;
             self.next += 1;
             let record = &sealed.record;
             let belongs = self.ledger.as_ref().is_none_or(|of| record.ledger == *of)
@@ -316,10 +318,10 @@ impl ShardWatch {
                     .recorded_from
                     .is_none_or(|from| record.moment.recorded_at >= from);
             if belongs && self.api.passes(&self.filter, record).await? {
-                found.push(sealed);
+                found.push(Found { sequence, sealed });
             }
         }
-        let sequences: Vec<u64> = found.iter().map(|sealed| sealed.record.sequence).collect();
+        let sequences: Vec<u64> = found.iter().map(|found| found.sequence).collect();
         let decisions = self.api.decisions(found).await?;
         self.ready.extend(sequences.into_iter().zip(decisions));
         Ok(())

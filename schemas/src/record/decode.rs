@@ -10,8 +10,8 @@ use prost::Message as _;
 use super::convert::{Enclosing, to_core};
 use super::error::{Of, exactly};
 use super::{
-    KIND_VERSION, LogId, LogStarted, Origin, Parent, Payload, Record, RecordError, RecordHash,
-    SealedRecord, WriterClaimed, fast,
+    KIND_VERSION, LogId, LogMigrated, LogReopened, LogSealed, LogStarted, Origin, Parent, Payload,
+    Record, RecordError, RecordHash, SealedRecord, SealedShard, WriterClaimed, fast,
 };
 use crate::proto::record::v1 as proto;
 
@@ -111,6 +111,28 @@ fn payload(payload: proto::record::Payload, enclosing: &Enclosing) -> Result<Pay
         proto::record::Payload::LogStarted(started) => Payload::LogStarted(LogStarted {
             shard_count: started.shard_count,
             parent: started.parent.map(parent).transpose()?,
+        }),
+        proto::record::Payload::LogMigrated(migrated) => Payload::LogMigrated(LogMigrated {
+            shard_count: migrated.shard_count,
+            source: LogId(exactly(&migrated.source, "log_migrated.source")?),
+            shards: migrated
+                .shards
+                .iter()
+                .map(|shard| {
+                    Ok(SealedShard {
+                        sequence: shard.sequence,
+                        hash: RecordHash(exactly(&shard.hash, "log_migrated.shards.hash")?),
+                    })
+                })
+                .collect::<Result<_, RecordError>>()?,
+            last_hash: or_none(&migrated.last_hash, "log_migrated.last_hash")?.map(RecordHash),
+        }),
+        proto::record::Payload::LogSealed(sealed) => Payload::LogSealed(LogSealed {
+            moved_to: LogId(exactly(&sealed.moved_to, "log_sealed.moved_to")?),
+            place: Arc::from(sealed.place),
+        }),
+        proto::record::Payload::LogReopened(reopened) => Payload::LogReopened(LogReopened {
+            reason: Arc::from(reopened.reason),
         }),
     })
 }

@@ -74,6 +74,9 @@ fn payload(record: &Record, out: &mut BytesMut) {
         Payload::Rejection(rejection) => message(21, &to_proto::rejection(rejection), out),
         Payload::WriterClaimed(claimed) => message(22, &writer_claimed(claimed), out),
         Payload::LogStarted(started) => message(23, &log_started(started), out),
+        Payload::LogMigrated(migrated) => message(24, &log_migrated(migrated), out),
+        Payload::LogSealed(sealed) => message(25, &log_sealed(sealed), out),
+        Payload::LogReopened(reopened) => message(26, &log_reopened(reopened), out),
     }
 }
 
@@ -93,6 +96,36 @@ fn log_started(started: &super::LogStarted) -> proto::LogStarted {
             sequence: parent.sequence,
             hash: Bytes::copy_from_slice(&parent.hash.0),
         }),
+    }
+}
+
+fn log_migrated(migrated: &super::LogMigrated) -> proto::LogMigrated {
+    let hash = |hash: &RecordHash| Bytes::copy_from_slice(&hash.0);
+    proto::LogMigrated {
+        shard_count: migrated.shard_count,
+        source: Bytes::copy_from_slice(&migrated.source.0),
+        shards: migrated
+            .shards
+            .iter()
+            .map(|shard| proto::SealedShard {
+                sequence: shard.sequence,
+                hash: hash(&shard.hash),
+            })
+            .collect(),
+        last_hash: migrated.last_hash.as_ref().map_or_else(Bytes::new, hash),
+    }
+}
+
+fn log_sealed(sealed: &super::LogSealed) -> proto::LogSealed {
+    proto::LogSealed {
+        moved_to: Bytes::copy_from_slice(&sealed.moved_to.0),
+        place: sealed.place.as_ref().to_owned(),
+    }
+}
+
+fn log_reopened(reopened: &super::LogReopened) -> proto::LogReopened {
+    proto::LogReopened {
+        reason: reopened.reason.as_ref().to_owned(),
     }
 }
 
@@ -152,6 +185,13 @@ pub fn to_message(record: &Record) -> proto::Record {
             }
             Payload::LogStarted(started) => {
                 proto::record::Payload::LogStarted(log_started(started))
+            }
+            Payload::LogMigrated(migrated) => {
+                proto::record::Payload::LogMigrated(log_migrated(migrated))
+            }
+            Payload::LogSealed(sealed) => proto::record::Payload::LogSealed(log_sealed(sealed)),
+            Payload::LogReopened(reopened) => {
+                proto::record::Payload::LogReopened(log_reopened(reopened))
             }
         }),
     }

@@ -83,6 +83,20 @@ impl LogId {
     }
 }
 
+impl Payload {
+    /// True for what the engine itself puts on record, in its own chain: no decision.
+    pub fn is_engine(&self) -> bool {
+        match self {
+            Self::Event(_) | Self::Rejection(_) => false,
+            Self::WriterClaimed(_)
+            | Self::LogStarted(_)
+            | Self::LogMigrated(_)
+            | Self::LogSealed(_)
+            | Self::LogReopened(_) => true,
+        }
+    }
+}
+
 impl RecordHash {
     /// Reads 64 hex digits, as [`fmt::Display`] writes them.
     ///
@@ -175,6 +189,12 @@ pub enum Payload {
     WriterClaimed(WriterClaimed),
     /// The shard's log began.
     LogStarted(LogStarted),
+    /// The shard's log began behind records that were carried over from another log.
+    LogMigrated(LogMigrated),
+    /// The books went over to another log: the shard takes no more records.
+    LogSealed(LogSealed),
+    /// A sealed shard takes records again.
+    LogReopened(LogReopened),
 }
 
 /// See [`Payload::WriterClaimed`].
@@ -206,6 +226,44 @@ pub struct Parent {
     pub sequence: u64,
     /// Its hash.
     pub hash: RecordHash,
+}
+
+/// See [`Payload::LogMigrated`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogMigrated {
+    /// Shards of this log; never changes there.
+    pub shard_count: u32,
+    /// The log that was carried over.
+    pub source: LogId,
+    /// The records that sealed its shards, by number.
+    pub shards: Vec<SealedShard>,
+    /// Hash of the record before this one; `None` where none was carried into this shard.
+    pub last_hash: Option<RecordHash>,
+}
+
+/// The record that sealed a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SealedShard {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: RecordHash,
+}
+
+/// See [`Payload::LogSealed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSealed {
+    /// The log that goes on.
+    pub moved_to: LogId,
+    /// Where it is, for people.
+    pub place: Arc<str>,
+}
+
+/// See [`Payload::LogReopened`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogReopened {
+    /// Why, for people.
+    pub reason: Arc<str>,
 }
 
 /// A record with the exact bytes that its hash is over.

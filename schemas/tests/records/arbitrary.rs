@@ -28,7 +28,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use schemas::record::{
-    LogId, LogStarted, Origin, Parent, Payload, Record, RecordHash, WriterClaimed,
+    LogId, LogMigrated, LogReopened, LogSealed, LogStarted, Origin, Parent, Payload, Record,
+    RecordHash, SealedShard, WriterClaimed,
 };
 
 fn edge_u64() -> BoxedStrategy<u64> {
@@ -417,6 +418,16 @@ fn rejection() -> BoxedStrategy<Rejection> {
 fn payload(shared: &Shared) -> BoxedStrategy<Payload> {
     let claimed = (edge_u64(), any::<[u8; 16]>(), ".{0,9}");
     let parent = (any::<[u8; 16]>(), edge_u64(), any::<[u8; 32]>());
+    let shard = (edge_u64(), any::<[u8; 32]>()).prop_map(|(sequence, hash)| SealedShard {
+        sequence,
+        hash: RecordHash(hash),
+    });
+    let migrated = (
+        any::<u32>(),
+        any::<[u8; 16]>(),
+        vec(shard, 0..4),
+        option::of(any::<[u8; 32]>()),
+    );
     prop_oneof![
         6 => single(shared).prop_map(Payload::Event),
         1 => vec(single(shared), 1..4).prop_map(|events| Payload::Event(Event::Atomic(events))),
@@ -425,6 +436,23 @@ fn payload(shared: &Shared) -> BoxedStrategy<Payload> {
             epoch,
             nonce,
             build: Arc::from(build),
+        })),
+        1 => migrated.prop_map(|(shard_count, source, shards, last_hash)| {
+            Payload::LogMigrated(LogMigrated {
+                shard_count,
+                source: LogId(source),
+                shards,
+                last_hash: last_hash.map(RecordHash),
+            })
+        }),
+        1 => (any::<[u8; 16]>(), ".{0,9}").prop_map(|(moved_to, place)| {
+            Payload::LogSealed(LogSealed {
+                moved_to: LogId(moved_to),
+                place: Arc::from(place),
+            })
+        }),
+        1 => ".{0,9}".prop_map(|reason: String| Payload::LogReopened(LogReopened {
+            reason: Arc::from(reason),
         })),
         1 => (any::<u32>(), option::of(parent)).prop_map(|(shard_count, parent)| {
             Payload::LogStarted(LogStarted {

@@ -24,7 +24,8 @@ use ledger_core::transaction::{
     HoldTerms, LimitsMode, Posting, Progress, Transaction, TransactionKind, TransactionStatus,
 };
 use schemas::record::{
-    self, LogId, LogStarted, Origin, Parent, Payload, Record, RecordHash, WriterClaimed,
+    self, LogId, LogMigrated, LogReopened, LogSealed, LogStarted, Origin, Parent, Payload, Record,
+    RecordHash, SealedShard, WriterClaimed,
 };
 
 fn folder() -> PathBuf {
@@ -387,6 +388,37 @@ fn samples() -> Vec<(&'static str, Record)> {
                 }),
             }))
         },
+    ));
+    samples.push((
+        "log_migrated",
+        engine(Payload::LogMigrated(LogMigrated {
+            shard_count: 3,
+            source: LogId([0x55; 16]),
+            shards: vec![
+                SealedShard {
+                    sequence: 123,
+                    hash: RecordHash([0x66; 32]),
+                },
+                SealedShard {
+                    sequence: 7,
+                    hash: RecordHash([0x67; 32]),
+                },
+            ],
+            last_hash: Some(RecordHash([0x68; 32])),
+        })),
+    ));
+    samples.push((
+        "log_sealed",
+        engine(Payload::LogSealed(LogSealed {
+            moved_to: LogId([0x77; 16]),
+            place: Arc::from("/var/lib/daybook"),
+        })),
+    ));
+    samples.push((
+        "log_reopened",
+        engine(Payload::LogReopened(LogReopened {
+            reason: Arc::from("the cluster was given up"),
+        })),
     ));
     samples.push((
         "kafka_origin",

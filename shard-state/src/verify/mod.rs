@@ -221,11 +221,11 @@ impl Run<'_> {
                 Ok(record) => {
                     self.report.summary.records += 1;
                     self.report.summary.checks += 1;
-                    self.expect(&record, expected);
+                    self.expect(sequence, &record, expected);
                     let step = walk.record(sequence, &record, self.report);
                     if step == Step::Applied
                         && let Some(followed) = models
-                        && let Err(error) = followed.follow(walk, &record, self.report).await
+                        && let Err(error) = followed.follow(walk, sequence, &record, self.report).await
                     {
                         self.unreadable_models(&error);
                         *models = None;
@@ -276,7 +276,7 @@ impl Run<'_> {
             .collect()
     }
 
-    fn expect(&mut self, record: &SealedRecord, expected: &mut Vec<ExpectedHead>) {
+    fn expect(&mut self, at: u64, record: &SealedRecord, expected: &mut Vec<ExpectedHead>) {
         let (shard, report) = (self.shard, &mut *self.report);
         expected.retain(|head| {
             if head.ledger_sequence != record.record.ledger_sequence
@@ -289,8 +289,7 @@ impl Run<'_> {
                 report.summary.expected_heads += 1;
             } else {
                 let message = format!("it should have hash {}, and has {}", head.hash, record.hash);
-                let sequence = Some(record.record.sequence);
-                report.find(mismatch(shard, head, sequence, message));
+                report.find(mismatch(shard, head, Some(at), message));
             }
             false
         });
@@ -330,7 +329,7 @@ impl Run<'_> {
                 ledger: None,
                 ledger_sequence: None,
                 message: format!(
-                    "the last record belongs to log {found}, and this is log {}: a restore was not finished",
+                    "the last record belongs to log {found}, and this is log {}: a restore or a migration was not finished",
                     self.source.log_id
                 ),
             });

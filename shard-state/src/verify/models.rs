@@ -125,6 +125,7 @@ impl<'a> Models<'a> {
     pub(super) async fn follow(
         &mut self,
         walk: &mut Walk,
+        sequence: u64,
         sealed: &SealedRecord,
         report: &mut Report,
     ) -> Result<(), ProjectionError> {
@@ -141,12 +142,7 @@ impl<'a> Models<'a> {
                     "the read models say that it has hash {}, the log has {}",
                     row.record_hash, sealed.hash
                 );
-                report.find(self.finding(
-                    "LOG_DIVERGED",
-                    Some(record.sequence),
-                    place.clone(),
-                    message,
-                ));
+                report.find(self.finding("LOG_DIVERGED", Some(sequence), place.clone(), message));
             }
             report.summary.checks += 1;
             self.heads.remove(name);
@@ -165,19 +161,14 @@ impl<'a> Models<'a> {
         for number in numbers {
             shown.compare_account(ledger, number, report, &mut wrong);
         }
-        let must = record.sequence <= self.checkpoint.sequence;
+        let must = sequence <= self.checkpoint.sequence;
         let touched = Touched::of(event);
         let differ = shown
             .transactions
             .follow(self.views, record, &touched, must);
         wrong.extend(differ.await?);
         for message in wrong {
-            report.find(self.finding(
-                "STATE_DIFFERS",
-                Some(record.sequence),
-                place.clone(),
-                message,
-            ));
+            report.find(self.finding("STATE_DIFFERS", Some(sequence), place.clone(), message));
         }
         Ok(())
     }

@@ -193,7 +193,7 @@ impl Walk {
             ledger_sequence: record.record.ledger_sequence,
             suspect,
         };
-        let mut applied = self.state.apply(record);
+        let mut applied = self.state.apply(sequence, record);
         if let Err(divergence) = &applied
             && let What::RecordedAt { .. } | What::Epoch { .. } | What::LogId { .. } =
                 divergence.what
@@ -201,7 +201,7 @@ impl Walk {
         {
             self.falls
                 .note(&record.record, here, divergence.what.to_string());
-            applied = self.state.apply(record);
+            applied = self.state.apply(sequence, record);
         }
         self.falls.pass(&record.record, here);
         let step = match &applied {
@@ -222,13 +222,13 @@ impl Walk {
         watch.last = Some(here);
         watch.blamed = applied.is_err() && watch.doubt.is_none();
         if step == Step::Applied {
-            self.book(record, report)
+            self.book(sequence, record, report)
         } else {
             step
         }
     }
 
-    fn book(&mut self, record: &SealedRecord, report: &mut Report) -> Step {
+    fn book(&mut self, sequence: u64, record: &SealedRecord, report: &mut Report) -> Step {
         let Payload::Event(event) = &record.record.payload else {
             return Step::Applied;
         };
@@ -246,12 +246,11 @@ impl Walk {
             Err(why) => {
                 report.find(self.finding(
                     "BOOKS_UNBALANCED",
-                    Some(record.record.sequence),
+                    Some(sequence),
                     Some((name.clone(), record.record.ledger_sequence)),
                     why,
                 ));
                 let skipped = self.skipped(record);
-                let sequence = record.record.sequence;
                 self.state.step_over(sequence, record.hash, Some(skipped));
                 Step::Damaged
             }

@@ -232,7 +232,7 @@ impl World {
     pub fn replayed(&self) -> ShardState {
         let mut state = ShardState::new(LOG, 0, 1, 1);
         for record in &self.log {
-            state.apply(record).unwrap();
+            state.apply(record.record.sequence, record).unwrap();
         }
         state
     }

@@ -30,6 +30,16 @@ pub(super) const ROWS: &[Explanation] = &[
         "It has another number of shards than was asked for, or is no log of Daybook's.",
         "Start with the number of shards that the folder was made with, or use another folder.",
     ]),
+    operation("LOG_SEALED", [
+        "The books went over to another log; this one takes no more records.",
+        "`daybook migrate` sealed it, so that two logs never accept writes for the same books. It can still be read: verify, audits from a copy, another migration to the same place.",
+        "Start the server on the log that the message names. If that one was given up before it ever served, `daybook migrate --abandon` opens this one again.",
+    ]),
+    operation("NOT_MIGRATED", [
+        "The books did not go over to the other log, or not wholly.",
+        "The message says what stood in the way: a source that is damaged, a target that is no new log of this migration, a commit that did not succeed.",
+        "Remove the cause and run the same `daybook migrate` again: it goes on where it was. The source stays sealed meanwhile.",
+    ]),
     operation("LOG_BEHIND", [
         "A snapshot or the read models know records that the log does not have.",
         "An older copy of the log was put back, or its end was cut off.",
