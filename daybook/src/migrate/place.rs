@@ -11,7 +11,7 @@ use ports::log::EventLog;
 use ports::snapshot::SnapshotStore;
 
 use crate::client::failure::Failure;
-use crate::serve::node::{SNAPSHOTS, open_failure};
+use crate::serve::embedded::{SNAPSHOTS, open_failure};
 
 /// A place, as the command line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
