@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use command_handler::{Clock, CommandApi, Config, Handler, StartError};
+use command_handler::{Clock, CommandApi, Config, Handler, Parts, StartError};
 use ledger_core::event::Event;
 use ledger_core::facts::{Facts, FactsNeeded};
 use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
 use ledger_core::transaction::Transaction;
 use ports::log::{EventLog, LogReader};
-use ports::memory::{MemoryLog, MemorySnapshots};
+use ports::memory::{MemoryLog, MemoryMember, MemorySnapshots, MemorySource};
 use ports::projection::ProjectionError;
 use ports::views::FactsSource;
 use schemas::proto::v1;
@@ -119,14 +119,9 @@ pub fn log(shards: u32) -> MemoryLog {
     MemoryLog::new(LogId([3; 16]), shards)
 }
 
-pub async fn start_on(
-    config: Config,
-    log: MemoryLog,
-    store: Arc<MemorySnapshots>,
-    clock: TestClock,
-) -> Result<Server, StartError> {
-    // The read models are said to be where the log is.
-    let projected: Vec<watch::Receiver<u64>> = (0..log.shard_count())
+/// Read models that are said to be where the log is.
+fn projected(log: &MemoryLog) -> Vec<watch::Receiver<u64>> {
+    (0..log.shard_count())
         .map(|shard| {
             let mut next = log.watch(shard);
             let (passed, told) = watch::channel(*next.borrow() - 1);
@@ -138,24 +133,74 @@ pub async fn start_on(
             });
             told
         })
-        .collect();
+        .collect()
+}
+
+pub async fn start_on(
+    config: Config,
+    log: MemoryLog,
+    store: Arc<MemorySnapshots>,
+    clock: TestClock,
+) -> Result<Server, StartError> {
     let handler = command_handler::start(
         config,
         Arc::new(log.clone()),
         Arc::new(LogFacts(log.clone())),
         Arc::clone(&store) as Arc<dyn ports::snapshot::SnapshotStore>,
-        projected,
+        projected(&log),
         Arc::new(clock.clone()),
     )
     .await?;
+    Ok(server(handler, log, store, clock))
+}
+
+fn server(
+    handler: Handler,
+    log: MemoryLog,
+    store: Arc<MemorySnapshots>,
+    clock: TestClock,
+) -> Server {
     let api = handler.api();
-    Ok(Server {
+    Server {
         log,
         store,
         clock,
         handler,
         api,
-    })
+    }
+}
+
+/// One node of several.
+pub async fn join(
+    config: Config,
+    log: &MemoryLog,
+    member: &MemoryMember,
+    source: Option<&MemorySource>,
+    store: &Arc<MemorySnapshots>,
+) -> Server {
+    let clock = TestClock::new();
+    let parts = Parts {
+        log: member.gated(log),
+        facts: Arc::new(LogFacts(log.clone())),
+        snapshots: Arc::clone(store) as Arc<dyn ports::snapshot::SnapshotStore>,
+        projected: projected(log),
+        clock: Arc::new(clock.clone()),
+        ownership: Arc::new(member.clone()),
+        source: source.map(|source| Arc::new(source.clone()) as _),
+    };
+    let handler = command_handler::start_parts(config, parts).await.unwrap();
+    server(handler, log.clone(), Arc::clone(store), clock)
+}
+
+/// Waits until it is so.
+pub async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it never came to be: {what}");
 }
 
 pub async fn start(shards: u32) -> Server {

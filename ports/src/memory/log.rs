@@ -9,7 +9,8 @@ use schemas::record::{LogId, frame};
 use tokio::sync::watch;
 
 use crate::log::{
-    Batch, Begin, CommitOutcome, EventLog, LogEntry, LogError, LogReader, LogWriter, Position,
+    Attached, Batch, Begin, CommitOutcome, EventLog, LogEntry, LogError, LogReader, LogWriter,
+    Position,
 };
 
 /// What the next commit meets with.
@@ -35,6 +36,8 @@ pub struct MemoryLog {
 struct Inner {
     log_id: LogId,
     shards: Vec<Shard>,
+    /// Another node may claim a shard though its writer lives.
+    shared: bool,
 }
 
 #[derive(Debug)]
@@ -50,11 +53,22 @@ struct Stored {
     claims: u64,
     epoch: u64,
     faults: VecDeque<Fault>,
+    attached: Vec<Attached>,
+    confirmations: u64,
 }
 
 impl MemoryLog {
     /// An empty log.
     pub fn new(log_id: LogId, shard_count: u32) -> Self {
+        Self::with(log_id, shard_count, false)
+    }
+
+    /// An empty log of several nodes: a writer may be deposed without its knowing.
+    pub fn shared(log_id: LogId, shard_count: u32) -> Self {
+        Self::with(log_id, shard_count, true)
+    }
+
+    fn with(log_id: LogId, shard_count: u32, shared: bool) -> Self {
         let shards = (0..shard_count)
             .map(|_| Shard {
                 stored: Mutex::default(),
@@ -62,8 +76,22 @@ impl MemoryLog {
             })
             .collect();
         Self {
-            inner: Arc::new(Inner { log_id, shards }),
+            inner: Arc::new(Inner {
+                log_id,
+                shards,
+                shared,
+            }),
         }
+    }
+
+    /// What was attached to commits of `shard`, in order.
+    pub fn attached(&self, shard: u32) -> Vec<Attached> {
+        self.stored(shard).attached.clone()
+    }
+
+    /// Commits of `shard` that held no records.
+    pub fn confirmations(&self, shard: u32) -> u64 {
+        self.stored(shard).confirmations
     }
 
     /// Lets a coming commit of `shard` meet with `fault`; each call arms one more.
@@ -94,7 +122,7 @@ impl MemoryLog {
     /// Another log with what `change` makes of this one's entries: with bytes flipped, entries
     /// missing or out of order. Sequences are not counted anew.
     pub fn tampered(&self, change: impl Fn(u32, &mut Vec<LogEntry>)) -> Self {
-        let other = Self::new(self.inner.log_id, self.shard_count());
+        let other = Self::with(self.inner.log_id, self.shard_count(), self.inner.shared);
         for shard in 0..self.shard_count() {
             let mut entries = self.entries(shard);
             change(shard, &mut entries);
@@ -122,17 +150,28 @@ impl Inner {
 
     fn push(&self, shard: u32, first_sequence: u64, record_count: u32, body: Bytes) -> Position {
         let mut stored = self.stored(shard);
-        let position = Position(stored.entries.len() as u64 + 1);
-        stored.entries.push(LogEntry {
+        let position = stored.push(first_sequence, record_count, body);
+        drop(stored);
+        self.tell(shard);
+        position
+    }
+
+    fn tell(&self, shard: u32) {
+        let next = next_of(&self.stored(shard).entries);
+        let told = &self.shards[shard as usize].next;
+        told.send_if_modified(|known| std::mem::replace(known, next.max(*known)) != next);
+    }
+}
+
+impl Stored {
+    fn push(&mut self, first_sequence: u64, record_count: u32, body: Bytes) -> Position {
+        let position = Position(self.entries.len() as u64 + 1);
+        self.entries.push(LogEntry {
             position,
             first_sequence,
             record_count,
             body,
         });
-        drop(stored);
-        self.shards[shard as usize]
-            .next
-            .send_replace(first_sequence + u64::from(record_count));
         position
     }
 }
@@ -227,6 +266,65 @@ struct Writer {
     claim: u64,
 }
 
+impl Writer {
+    /// Why this writer commits nothing any more.
+    fn fenced(&self, stored: &Stored) -> Option<CommitOutcome> {
+        (stored.claims != self.claim)
+            .then(|| CommitOutcome::Fenced("another writer has claimed the shard".to_owned()))
+    }
+
+    fn commit_to(&self, stored: &mut Stored, batch: Batch) -> CommitOutcome {
+        if let Some(fenced) = self.fenced(stored) {
+            return fenced;
+        }
+        if batch.epoch < stored.epoch {
+            return CommitOutcome::Fenced("another writer has claimed the shard".to_owned());
+        }
+        let next = next_of(&stored.entries);
+        if batch.first_sequence != next {
+            return CommitOutcome::Aborted(format!(
+                "the batch begins with sequence {}, and the log goes on with {next}",
+                batch.first_sequence
+            ));
+        }
+        let whole = batch.record_count;
+        match stored.faults.pop_front() {
+            None => {
+                stored.epoch = batch.epoch;
+                if !batch.attached.is_empty() {
+                    stored.attached.push(batch.attached);
+                }
+                let position = stored.push(batch.first_sequence, whole, batch.body);
+                CommitOutcome::Committed(position)
+            }
+            Some(Fault::Torn(records)) => {
+                stored.epoch = batch.epoch;
+                let kept = records.min(whole);
+                if kept > 0 {
+                    let body = prefix(&batch.body, kept);
+                    stored.push(batch.first_sequence, kept, body);
+                }
+                CommitOutcome::Indeterminate("as the test wants".to_owned())
+            }
+            Some(fault) => self.failed(stored, &fault),
+        }
+    }
+
+    /// Nothing is written.
+    fn failed(&self, stored: &mut Stored, fault: &Fault) -> CommitOutcome {
+        let why = "as the test wants".to_owned();
+        match fault {
+            Fault::Aborted => CommitOutcome::Aborted(why),
+            Fault::Full => CommitOutcome::Full(why),
+            Fault::Torn(_) => CommitOutcome::Indeterminate(why),
+            Fault::Fenced => {
+                stored.claims += 1;
+                CommitOutcome::Fenced(why)
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl LogWriter for Writer {
     async fn commit(&mut self, batch: Batch) -> CommitOutcome {
@@ -235,47 +333,29 @@ impl LogWriter for Writer {
         }
         // Gives others a turn, as a real medium does.
         tokio::task::yield_now().await;
-        let fault = {
-            let mut stored = self.inner.stored(self.shard);
-            if stored.claims != self.claim || batch.epoch < stored.epoch {
-                return CommitOutcome::Fenced("another writer has claimed the shard".to_owned());
-            }
-            let next = next_of(&stored.entries);
-            if batch.first_sequence != next {
-                return CommitOutcome::Aborted(format!(
-                    "the batch begins with sequence {}, and the log goes on with {next}",
-                    batch.first_sequence
-                ));
-            }
-            let fault = stored.faults.pop_front();
-            match fault {
-                Some(Fault::Fenced) => stored.claims += 1,
-                None | Some(Fault::Torn(_)) => stored.epoch = batch.epoch,
-                _ => {}
-            }
-            fault
-        };
-        let whole = batch.record_count;
-        match fault {
-            None => CommitOutcome::Committed(self.inner.push(
-                self.shard,
-                batch.first_sequence,
-                whole,
-                batch.body,
-            )),
-            Some(Fault::Aborted) => CommitOutcome::Aborted("as the test wants".to_owned()),
-            Some(Fault::Full) => CommitOutcome::Full("as the test wants".to_owned()),
-            Some(Fault::Fenced) => CommitOutcome::Fenced("as the test wants".to_owned()),
-            Some(Fault::Torn(records)) => {
-                let kept = records.min(whole);
-                if kept > 0 {
-                    let body = prefix(&batch.body, kept);
-                    self.inner
-                        .push(self.shard, batch.first_sequence, kept, body);
-                }
-                CommitOutcome::Indeterminate("as the test wants".to_owned())
-            }
+        let outcome = self.commit_to(&mut self.inner.stored(self.shard), batch);
+        self.inner.tell(self.shard);
+        outcome
+    }
+
+    async fn confirm(&mut self, attached: Attached) -> CommitOutcome {
+        tokio::task::yield_now().await;
+        let mut stored = self.inner.stored(self.shard);
+        if let Some(fenced) = self.fenced(&stored) {
+            return fenced;
         }
+        if let Some(fault) = stored.faults.pop_front() {
+            return self.failed(&mut stored, &fault);
+        }
+        stored.confirmations += 1;
+        if !attached.is_empty() {
+            stored.attached.push(attached);
+        }
+        CommitOutcome::Committed(Position(stored.entries.len() as u64))
+    }
+
+    fn can_be_deposed(&self) -> bool {
+        self.inner.shared
     }
 }
 

@@ -170,4 +170,24 @@ pub(super) const ROWS: &[Explanation] = &[
         "It is an older build than the client, another service listens there, or the call belongs to the operations port.",
         "Compare the builds (`daybook server info`), and check the address: `--server` is the API, `--operations` the operations port.",
     ]),
+    operation("UNDECODABLE", [
+        "A dead letter: a record of a topic of commands that cannot be read.",
+        "Its header `content-type` is missing or says neither `application/x-protobuf` nor `application/json`, or its payload is not what the header says.",
+        "Correct the producer and produce the record again; a dead letter keeps key, headers and payload as they were. docs/ingestion.md shows the forms.",
+    ]),
+    operation("KEY_NOT_LEDGER", [
+        "A dead letter: a record of a topic of commands whose Kafka key is not the name of its ledger.",
+        "Records are partitioned by their key, and a ledger has one partition; the producer set another key, or none.",
+        "Produce it again with the ledger's name as its key.",
+    ]),
+    operation("WRONG_PARTITION", [
+        "A dead letter: a record of a topic of commands on another partition than its ledger's.",
+        "The producer does not partition as Kafka's Java client does: librdkafka producers need `partitioner=murmur2_random`. Or the topic was given other partitions than the log has shards.",
+        "Set the partitioner and produce the record again.",
+    ]),
+    operation("INGESTION_GAP", [
+        "Records of a topic of commands that were never read are not there any more.",
+        "They were deleted (by retention, by hand, or with the topic) before the shard's writer had read them, or the topic was made anew. No more commands are taken from the topics of this shard; calls go on.",
+        "Find out what is missing: the message names the offsets. Produce it again, under the same keys; then let the node go on with `--accept-ingestion-gap`.",
+    ]),
 ];
