@@ -165,26 +165,6 @@ pub(super) const ROWS: &[Explanation] = &[
         "Its credentials are refused, its bucket is not there, or it is no store that keeps what it is given (conditional puts are needed).",
         "Read the message; check the bucket, its credentials and its rights. The log is untouched.",
     ]),
-    operation("INGESTION_GAP", [
-        "A shard takes no commands from its topics: records that were not read yet are there no more.",
-        "A topic's retention removed records before they were decided, or the topic was deleted and made anew. Commands may be lost, and Daybook does not pass over them by itself. Commands over gRPC are decided as ever.",
-        "Find out which commands are lost and have them sent again with their keys (what was decided is not decided twice); then let ingestion accept the gap.",
-    ]),
-    operation("UNDECODABLE", [
-        "A record of an ingestion topic is no command; it is in the dead letters.",
-        "It has no payload, its header `content-type` says neither `application/x-protobuf` nor `application/json`, or its payload is not in that form. It has no decision and its key is unused.",
-        "Correct the producer and produce the command again.",
-    ]),
-    operation("KEY_NOT_LEDGER", [
-        "A record of an ingestion topic is keyed by something else than its ledger; it is in the dead letters.",
-        "The producer set another key, or none. It has no decision and its idempotency key is unused.",
-        "Produce it again with the name of its ledger as the record's key.",
-    ]),
-    operation("WRONG_PARTITION", [
-        "A record of an ingestion topic lies in a partition that its ledger does not belong to; it is in the dead letters.",
-        "The producer uses another partitioner, or the topic has another number of partitions than there are shards. It has no decision and its idempotency key is unused.",
-        "Produce it again with the partitioner `murmur2_random` (of librdkafka; the Java client's default), keyed by ledger.",
-    ]),
     operation("USAGE", [
         "The command line is not right.",
         "An option or argument is missing, has the wrong form, or does not go with another; or an amount is in another asset than the account. Nothing was sent.",
