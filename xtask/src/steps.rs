@@ -132,6 +132,18 @@ pub fn check(lints: bool) -> Result<(), StepError> {
     let mut totals = Totals::default();
     let mut failed = Vec::new();
 
+    // What does not compile is no failed test: there is nothing to go on with.
+    let mut build = tests(&targets);
+    build.args([
+        "--lib",
+        "--bins",
+        "--examples",
+        "--tests",
+        "--no-run",
+        "--quiet",
+    ]);
+    run("building", build)?;
+
     let mut quick = tests(&targets);
     quick.args(["--lib", "--bins", "--examples"]);
     for name in &targets.quick {
