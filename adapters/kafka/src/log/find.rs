@@ -130,24 +130,23 @@ pub(crate) fn entry_of(
         }
     }
     let mut from = low.offset;
-    loop {
+    let found = loop {
         let entries = stream.read(shard, from, from, end.next_offset, 1)?;
         let Some(stored) = entries.into_iter().next() else {
-            break;
+            break None;
         };
         index.note(&stored);
         let entry = &stored.entry;
         if (entry.first_sequence..entry.next_sequence()).contains(&sequence) {
-            stream.rest();
-            return Ok(Some(stored));
+            break Some(stored);
         }
         if entry.first_sequence > sequence {
-            break;
+            break None;
         }
         from = stored.next_offset;
-    }
+    };
     stream.rest();
-    Ok(None)
+    Ok(found)
 }
 
 /// The first message at or after `offset`.

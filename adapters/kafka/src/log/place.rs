@@ -11,6 +11,8 @@
 //! | 4 | index in the batch |
 //! | 4 | records of the batch |
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use schemas::record::LogId;
 
@@ -115,10 +117,15 @@ impl Place {
     /// # Errors
     /// Why it is no message of this log.
     pub(crate) fn of(message: &BorrowedMessage<'_>, log: [u8; 4]) -> Result<Self, &'static str> {
-        let headers = message.headers().ok_or("it has no header daybook")?;
-        let header = headers
-            .iter()
-            .find(|header| header.key == HEADER)
+        let headers = message
+            .headers()
+            .filter(|headers| headers.count() == 1)
+            .ok_or("it has no header daybook, or others too")?;
+        // rdkafka panics over a name that is no UTF-8, and who wrote this one is not known yet.
+        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(0)))
+            .ok()
+            .flatten()
+            .filter(|header| header.key == HEADER)
             .ok_or("it has no header daybook")?;
         let place = Self::decode(header.value.unwrap_or_default())?;
         match (place.log == log, message.payload()) {

@@ -69,6 +69,9 @@ impl Pool {
             None => Stream::new(&self.connection, self.log)?,
         };
         let result = job(&mut stream);
+        if !stream.stands_anywhere() {
+            stream.rest();
+        }
         let mut idle = self.idle();
         if idle.len() < STREAMS_MAX {
             idle.push(stream);

@@ -17,6 +17,8 @@ use crate::error::log_error;
 
 /// How long what is known to be there may take to come.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long going elsewhere in a partition may take.
+const SEEK: Duration = Duration::from_secs(1);
 /// One wait for a message.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -26,6 +28,8 @@ pub(crate) struct Stream {
     topic: String,
     log: [u8; 4],
     cursor: Option<Cursor>,
+    /// The shard that the consumer is assigned to.
+    assigned: Option<u32>,
     /// When it was last of use.
     pub(crate) used: Instant,
 }
@@ -104,6 +108,7 @@ impl Stream {
             topic: connection.topics().events.to_string(),
             log,
             cursor: None,
+            assigned: None,
             used: Instant::now(),
         })
     }
@@ -122,7 +127,8 @@ impl Stream {
 
     /// Stops fetching.
     pub(crate) fn rest(&mut self) {
-        if self.cursor.take().is_some()
+        self.cursor = None;
+        if self.assigned.take().is_some()
             && let Err(error) = self.consumer.unassign()
         {
             tracing::debug!(%error, "a reader of the log");
@@ -135,11 +141,22 @@ impl Stream {
     }
 
     fn go(&mut self, shard: u32, to: i64, fronted: bool) -> Result<(), LogError> {
+        let failed = |error: KafkaError| log_error("reading the log", &error);
         self.cursor = None;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, shard as i32, Offset::Offset(to))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|error| log_error("reading the log", &error))?;
+        // Seeking is quicker than being assigned anew.
+        let sought = self.assigned == Some(shard)
+            && self
+                .consumer
+                .seek(&self.topic, shard as i32, Offset::Offset(to), SEEK)
+                .is_ok();
+        if !sought {
+            self.assigned = None;
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(&self.topic, shard as i32, Offset::Offset(to))
+                .and_then(|()| self.consumer.assign(&list))
+                .map_err(failed)?;
+            self.assigned = Some(shard);
+        }
         self.cursor = Some(Cursor {
             shard,
             assembler: Assembler::default(),
@@ -334,15 +351,27 @@ impl Stream {
         shard: u32,
         offset: i64,
         known_end: Option<i64>,
-        mut see: impl FnMut(Seen) -> bool,
+        see: impl FnMut(Seen) -> bool,
     ) -> Result<(), LogError> {
         self.used = Instant::now();
         self.go(shard, offset, true)?;
+        let result = self.scan_on(shard, offset, known_end, see);
+        self.cursor = None;
+        result
+    }
+
+    fn scan_on(
+        &mut self,
+        shard: u32,
+        offset: i64,
+        known_end: Option<i64>,
+        mut see: impl FnMut(Seen) -> bool,
+    ) -> Result<(), LogError> {
         let mut deadline = Instant::now() + PATIENCE;
         let mut next_offset = offset;
-        let result = loop {
+        loop {
             if known_end.is_some_and(|end| next_offset >= end) {
-                break Ok(());
+                return Ok(());
             }
             match poll(&self.consumer, POLL) {
                 Ok(Next::Message(message)) => {
@@ -354,25 +383,19 @@ impl Stream {
                         timestamp: message.timestamp(),
                     });
                     if !go_on {
-                        break Ok(());
+                        return Ok(());
                     }
                 }
-                Ok(Next::End) if known_end.is_none() => break Ok(()),
+                Ok(Next::End) if known_end.is_none() => return Ok(()),
                 Ok(Next::End | Next::Nothing) if Instant::now() > deadline => {
-                    break Err(LogError::Unavailable(format!(
+                    return Err(LogError::Unavailable(format!(
                         "the brokers do not give what stands at the end of shard {shard}"
                     )));
                 }
                 Ok(Next::End | Next::Nothing) => {}
-                Err(error) => {
-                    if let Err(error) = self.recover(shard, &error) {
-                        break Err(error);
-                    }
-                }
+                Err(error) => self.recover(shard, &error)?,
             }
-        };
-        self.rest();
-        result
+        }
     }
 
     /// The one message at `offset` as it stands, whatever it is.
@@ -382,6 +405,7 @@ impl Stream {
         offset: i64,
     ) -> Result<Option<LogEntry>, LogError> {
         self.go(shard, offset, true)?;
+        self.cursor = None;
         let deadline = Instant::now() + PATIENCE;
         let mut found = None;
         while Instant::now() < deadline {
@@ -407,7 +431,6 @@ impl Stream {
                 Err(error) => return Err(log_error("reading the log", &error)),
             }
         }
-        self.rest();
         Ok(found)
     }
 }
