@@ -37,6 +37,41 @@ pub enum Failure {
         /// What stands in the log.
         found: Option<(LogId, RecordHash)>,
     },
+    /// Records that are needed are neither in the log nor in its archive (`LOG_TRIMMED`).
+    #[error(
+        "LOG_TRIMMED: record {sequence} of shard {shard} is needed, and the log begins with record {begins}"
+    )]
+    LogTrimmed {
+        /// The shard.
+        shard: u32,
+        /// The first record that is needed.
+        sequence: u64,
+        /// The first record that is there.
+        begins: u64,
+    },
+    /// The archive holds records that the log has not (`LOG_BEHIND`).
+    #[error(
+        "LOG_BEHIND: the archive of shard {shard} has got to record {sequence}, which the log does not have"
+    )]
+    ArchiveAhead {
+        /// The shard.
+        shard: u32,
+        /// The last archived record.
+        sequence: u64,
+    },
+    /// The archive was made from another past of this log (`LOG_DIVERGED`).
+    #[error(
+        "LOG_DIVERGED: the archive of shard {shard} does not hold the entry of record {sequence} as the log has it"
+    )]
+    ArchiveDiverged {
+        /// The shard.
+        shard: u32,
+        /// The last archived record.
+        sequence: u64,
+    },
+    /// The archive cannot be read or written.
+    #[error("the archive: {0}")]
+    Archive(LogError),
     /// A chain does not go on from where the read models know it to end (`LOG_DIVERGED`).
     #[error(
         "LOG_DIVERGED: record {sequence} of shard {shard} does not follow the last record of ledger {ledger} that the read models know (ledger sequence {known})"
@@ -90,8 +125,13 @@ impl Failure {
     /// The stable code, as in docs/errors.md.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::LogBehind { .. } => "LOG_BEHIND",
-            Self::LogDiverged { .. } | Self::ChainBroken { .. } => "LOG_DIVERGED",
+            Self::LogBehind { .. } | Self::ArchiveAhead { .. } => "LOG_BEHIND",
+            Self::LogDiverged { .. } | Self::ChainBroken { .. } | Self::ArchiveDiverged { .. } => {
+                "LOG_DIVERGED"
+            }
+            Self::LogTrimmed { .. } => "LOG_TRIMMED",
+            Self::Archive(LogError::Unavailable(_)) => "UNAVAILABLE",
+            Self::Archive(_) => "ARCHIVE_UNUSABLE",
             Self::Record { .. } | Self::Stretch { .. } => "LOG_DAMAGED",
             Self::Log(LogError::Locked(_)) => "LOG_LOCKED",
             Self::Log(LogError::Unavailable(_)) => "UNAVAILABLE",
@@ -112,7 +152,9 @@ impl Failure {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Log(LogError::Unavailable(_)) | Self::Projection(ProjectionError::Unavailable(_))
+            Self::Log(LogError::Unavailable(_))
+                | Self::Archive(LogError::Unavailable(_))
+                | Self::Projection(ProjectionError::Unavailable(_))
         )
     }
 }

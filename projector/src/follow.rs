@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ledger_core::time::Timestamp;
+use ports::history::History;
 use ports::log::LogReader;
-use ports::projection::Projection;
+use ports::projection::{Projection, ProjectionError};
 use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::fill::Filling;
 use crate::heads::Heads;
 use crate::projector::{Config, Wish};
 use crate::status::{State, Status};
@@ -31,6 +33,8 @@ pub(crate) struct Follower {
     config: Config,
     reader: Arc<dyn LogReader>,
     projection: Arc<dyn Projection>,
+    /// The history that `projection` writes, where that is a store of its own.
+    history: Option<Arc<dyn History>>,
     status: watch::Sender<Status>,
     heads: Heads,
     shard_label: String,
@@ -41,12 +45,14 @@ impl Follower {
         config: Config,
         reader: Arc<dyn LogReader>,
         projection: Arc<dyn Projection>,
+        history: Option<Arc<dyn History>>,
         status: watch::Sender<Status>,
     ) -> Self {
         Self {
             config,
             reader,
             projection,
+            history,
             status,
             heads: Heads::default(),
             shard_label: config.shard.to_string(),
@@ -57,6 +63,7 @@ impl Follower {
     pub(crate) async fn run(mut self, mut wishes: watch::Receiver<Wish>) -> Result<(), Failure> {
         let mut committed = self.reader.watch(self.config.shard);
         let mut place = None;
+        let mut filling = None;
         let mut retry = RETRY_FIRST;
         // When all handles are gone nobody can wish any more: it follows on.
         let mut wishing = true;
@@ -68,6 +75,9 @@ impl Follower {
                     self.say(State::Paused);
                     // Who paused may move the read models: they are looked at again.
                     place = None;
+                    if filling.is_some() {
+                        filling = Some(Fill::Look);
+                    }
                     wishing &= wishes.changed().await.is_ok();
                     if !wishing {
                         wishes = watch::channel(Wish::Follow).1;
@@ -76,7 +86,11 @@ impl Follower {
                 }
                 Wish::Follow => {}
             }
-            match self.step(&mut place, &mut committed).await {
+            let step = match filling.take() {
+                Some(fill) => self.fill(fill, &mut filling).await,
+                None => self.step(&mut place, &mut committed).await,
+            };
+            match step {
                 Ok(Step::Idle) => {
                     retry = RETRY_FIRST;
                     let changed = committed.changed();
@@ -92,6 +106,17 @@ impl Follower {
                     if !gather.is_zero() {
                         tokio::time::sleep(gather).await;
                     }
+                }
+                Err(Failure::Projection(ProjectionError::HistoryBehind { found, .. }))
+                    if self.history.is_some() =>
+                {
+                    tracing::warn!(
+                        shard = self.config.shard,
+                        has = found.map_or(0, |found| found.sequence),
+                        "the account history is behind the read models; it is filled from the log"
+                    );
+                    place = None;
+                    filling = Some(Fill::Look);
                 }
                 Err(failure) if failure.is_transient() => {
                     tracing::warn!(
@@ -112,6 +137,47 @@ impl Follower {
                 Err(failure) => return Err(failure),
             }
         }
+    }
+
+    /// Writes the next stretch of a history that is behind; `on` says how to go on.
+    async fn fill(&mut self, fill: Fill, on: &mut Option<Fill>) -> Result<Step, Failure> {
+        // What fails is looked up again.
+        *on = Some(Fill::Look);
+        let mut filling = match fill {
+            Fill::On(filling) => filling,
+            Fill::Look => match self.begin_filling().await? {
+                Some(filling) => Box::new(filling),
+                None => {
+                    *on = None;
+                    return Ok(Step::Applied(Duration::ZERO));
+                }
+            },
+        };
+        let (sequence, through) = filling.reached();
+        self.say(State::Filling { sequence, through });
+        *on = match filling.step(self.reader.as_ref()).await? {
+            true => Some(Fill::On(filling)),
+            false => {
+                tracing::info!(
+                    shard = self.config.shard,
+                    through,
+                    "the account history is filled"
+                );
+                None
+            }
+        };
+        Ok(Step::Applied(Duration::ZERO))
+    }
+
+    /// `None` where there is nothing to fill.
+    async fn begin_filling(&self) -> Result<Option<Filling>, Failure> {
+        let through = self.projection.checkpoint(self.config.shard).await;
+        let through = through.map_err(Failure::Projection)?;
+        let Some((through, history)) = through.zip(self.history.clone()) else {
+            return Ok(None);
+        };
+        let begun = Filling::begin(self.config, history, through, self.reader.as_ref());
+        begun.await.map(Some)
     }
 
     async fn step(
@@ -185,6 +251,7 @@ impl Follower {
     pub(crate) async fn apply(&mut self, at: &Cursor, stretch: Stretch) -> Result<Cursor, Failure> {
         let started = Instant::now();
         let shard = self.config.shard;
+        let heads = stretch.heads();
         let Stretch {
             fold,
             first,
@@ -196,10 +263,6 @@ impl Follower {
         self.heads
             .check(shard, self.projection.as_ref(), &fold)
             .await?;
-        let heads = fold
-            .heads()
-            .map(|(ledger, head)| (ledger.clone(), (head.ledger_sequence, head.record_hash)))
-            .collect();
         let to = after
             .checkpoint()
             .ok_or_else(|| Failure::Internal("an empty stretch was to be written".to_owned()))?;
@@ -265,6 +328,14 @@ struct Place {
     at: Cursor,
     /// The stretch after `at`, folded.
     ahead: Option<Stretch>,
+}
+
+/// A history that is behind.
+enum Fill {
+    /// Where it stands is to be looked up.
+    Look,
+    /// The next stretch is to be written.
+    On(Box<Filling>),
 }
 
 /// What a step came to.

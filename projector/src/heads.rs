@@ -8,7 +8,7 @@ use ports::projection::Projection;
 use schemas::record::RecordHash;
 
 use crate::failure::Failure;
-use crate::fold::Fold;
+use crate::fold::{Fold, Link};
 
 /// Chains that are remembered; beyond it all are forgotten and asked for again.
 const REMEMBERED_MAX: usize = 65_536;
@@ -27,13 +27,7 @@ impl Heads {
         projection: &dyn Projection,
         fold: &Fold,
     ) -> Result<(), Failure> {
-        let mut asked = Vec::new();
-        for link in fold.links() {
-            match self.known.get(&link.ledger) {
-                Some(known) => follows(shard, &link, Some(*known))?,
-                None => asked.push(link),
-            }
-        }
+        let asked = self.check_known(shard, fold)?;
         let names: Vec<LedgerName> = asked.iter().map(|link| link.ledger.clone()).collect();
         if names.is_empty() {
             return Ok(());
@@ -56,6 +50,19 @@ impl Heads {
         Ok(())
     }
 
+    /// Checks that every chain of `fold` that is remembered goes on from there, and gives the
+    /// others.
+    pub(crate) fn check_known(&self, shard: u32, fold: &Fold) -> Result<Vec<Link>, Failure> {
+        let mut others = Vec::new();
+        for link in fold.links() {
+            match self.known.get(&link.ledger) {
+                Some(known) => follows(shard, &link, Some(*known))?,
+                None => others.push(link),
+            }
+        }
+        Ok(others)
+    }
+
     /// Remembers what was applied.
     pub(crate) fn learn(&mut self, applied: Vec<(LedgerName, (u64, RecordHash))>) {
         if self.known.len() + applied.len() > REMEMBERED_MAX {
@@ -65,11 +72,7 @@ impl Heads {
     }
 }
 
-fn follows(
-    shard: u32,
-    link: &crate::fold::Link,
-    known: Option<(u64, RecordHash)>,
-) -> Result<(), Failure> {
+fn follows(shard: u32, link: &Link, known: Option<(u64, RecordHash)>) -> Result<(), Failure> {
     let expected = (known.map_or(0, |head| head.0), known.map(|head| head.1));
     if (link.ledger_sequence, link.previous_hash) == expected {
         return Ok(());

@@ -5,7 +5,9 @@
 //! checkpoint. It decides nothing and keeps no state of its own but the heads of the chains.
 //! [`rebuild`] makes the read models anew beside the live ones, compares and switches.
 
+pub mod archive;
 mod failure;
+mod fill;
 mod fold;
 mod follow;
 mod heads;
@@ -17,6 +19,6 @@ mod stretch;
 
 pub use failure::Failure;
 pub use fold::{Fold, Head, Link, Unfit};
-pub use projector::{Config, Projector, spawn};
+pub use projector::{Config, Projector, spawn, spawn_with_history};
 pub use rebuild::{RebuildError, RebuildProgress, Rebuilt, rebuild};
 pub use status::{State, Status};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ports::history::History;
 use ports::log::LogReader;
 use ports::projection::Projection;
 use schemas::record::LogId;
@@ -67,6 +68,20 @@ pub fn spawn(
     reader: Arc<dyn LogReader>,
     projection: Arc<dyn Projection>,
 ) -> std::io::Result<Projector> {
+    spawn_with_history(config, reader, projection, None)
+}
+
+/// As [`spawn`], where `projection` keeps its account history in a store of its own: should
+/// `history` lose what it had, it is filled from the log, and the projector goes on by itself.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn spawn_with_history(
+    config: Config,
+    reader: Arc<dyn LogReader>,
+    projection: Arc<dyn Projection>,
+    history: Option<Arc<dyn History>>,
+) -> std::io::Result<Projector> {
     let (wish, wishes) = watch::channel(Wish::Follow);
     let (told, status) = watch::channel(Status {
         shard: config.shard,
@@ -79,7 +94,7 @@ pub fn spawn(
         .name(format!("projector-{}", config.shard))
         .spawn(move || {
             priority::lower();
-            let follower = Follower::new(config, reader, projection, told.clone());
+            let follower = Follower::new(config, reader, projection, history, told.clone());
             let ended = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()

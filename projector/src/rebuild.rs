@@ -164,7 +164,13 @@ impl Job {
             committed: 0,
             lag: Duration::ZERO,
         });
-        let mut follower = Follower::new(config, self.reader.clone(), rebuild.projection(), told);
+        let mut follower = Follower::new(
+            config,
+            self.reader.clone(),
+            rebuild.projection(),
+            None,
+            told,
+        );
         let at = follower.resume().await?;
         Ok(Worker {
             config,

@@ -16,6 +16,14 @@ pub enum State {
     Following,
     /// The log or the read models cannot be reached; it tries again by itself.
     Retrying(Arc<Failure>),
+    /// Filling the account history up to where the read models stand, since its store lost what
+    /// it had, or never had it.
+    Filling {
+        /// The last record whose history is there.
+        sequence: u64,
+        /// The last one that is to be.
+        through: u64,
+    },
     /// Holding still between two stretches.
     Paused,
     /// It was told to stop.

@@ -96,6 +96,15 @@ impl Cursor {
             shard,
             last: None,
         };
+        let begins = reader.begins(shard).await.map_err(Failure::Log)?.sequence;
+        let needed = checkpoint.map_or(1, |at| at.sequence);
+        if begins > needed {
+            return Err(Failure::LogTrimmed {
+                shard,
+                sequence: needed,
+                begins,
+            });
+        }
         let Some(at) = checkpoint else {
             return Ok(cursor);
         };
@@ -176,8 +185,12 @@ impl Cursor {
                 }
                 bytes += entry.body.len();
                 stretch.entry(&entry, bounds.through, trace)?;
+                // What is left of the read is read again by the next stretch.
+                if stretch.fold.records() >= bounds.records || bytes >= bounds.bytes {
+                    stretch.full = true;
+                    break;
+                }
             }
-            stretch.full |= stretch.fold.records() >= bounds.records || bytes >= bounds.bytes;
             if stretch.full {
                 break;
             }
@@ -190,6 +203,14 @@ impl Cursor {
 }
 
 impl Stretch {
+    /// Where the chains of its ledgers stand after it.
+    pub(crate) fn heads(&self) -> Vec<(LedgerName, (u64, RecordHash))> {
+        let heads = self.fold.heads();
+        heads
+            .map(|(ledger, head)| (ledger.clone(), (head.ledger_sequence, head.record_hash)))
+            .collect()
+    }
+
     fn entry(&mut self, entry: &LogEntry, through: u64, trace: bool) -> Result<(), Failure> {
         if entry.record_count == 0 || entry.next_sequence() <= self.after.next_sequence() {
             return Ok(());

@@ -68,7 +68,11 @@ impl Stores {
             .map(|shard| {
                 let config = projector::Config::new(self.log.log_id(), shard);
                 let projection = Arc::clone(&self.projection);
-                Ok(projector::spawn(config, self.log.reader(), projection)?)
+                let history = self.history.clone();
+                let reader = self.log.reader();
+                Ok(projector::spawn_with_history(
+                    config, reader, projection, history,
+                )?)
             })
             .collect()
     }

@@ -50,6 +50,16 @@ pub(super) const ROWS: &[Explanation] = &[
         "Files of two folders were mixed, or the log was rewritten.",
         "Put files back that belong together. If only the read models are foreign, rebuild them with `daybook replay`.",
     ]),
+    operation("LOG_TRIMMED", [
+        "Records that are needed were trimmed from the log, and the archive does not have them either.",
+        "Read models or an archive are made from the log's beginning, which is gone: the archive was lost after the log was trimmed, or the log was trimmed by hand.",
+        "Bring the archive back, or start a new log from a snapshot with `daybook snapshot restore`. The newest state is not lost: the writer serves from its snapshot.",
+    ]),
+    operation("ARCHIVE_UNUSABLE", [
+        "The log's archive cannot be read or written.",
+        "A permission or a table is missing, a row of it is damaged, or what the log gives does not follow what is archived.",
+        "The message says which. Run `daybook setup`; let the archiver follow again by a restart; never trim the log meanwhile.",
+    ]),
     operation("SNAPSHOT_DAMAGED", [
         "A snapshot is not as it was written.",
         "A disk or a copy changed bytes. The one before it is used, or the whole log.",
