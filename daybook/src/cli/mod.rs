@@ -137,6 +137,8 @@ enum Command {
         #[command(subcommand)]
         command: crate::upkeep::SnapshotCommand,
     },
+    /// Make topics, tables, schema and bucket of a cluster, or check those that are there.
+    Setup(Box<crate::upkeep::SetupArgs>),
     /// Check everything against everything; names the first damaged record.
     Verify(crate::upkeep::VerifyArgs),
     /// Carry the books over from one place to another, byte for byte: to another number of
@@ -201,6 +203,7 @@ impl Command {
             Self::Snapshot { command } => command.json(),
             Self::Verify(args) => args.json(),
             Self::Migrate(args) => args.json(),
+            Self::Setup(args) => args.json,
             Self::Demo(_) | Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
@@ -219,6 +222,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Snapshot { command } => crate::upkeep::snapshot(command),
         Command::Verify(args) => crate::upkeep::verify(args),
         Command::Migrate(args) => crate::migrate::run(*args),
+        Command::Setup(args) => crate::upkeep::setup(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -288,6 +292,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         | Command::Replay(_)
         | Command::Snapshot { .. }
         | Command::Migrate(_)
+        | Command::Setup(_)
         | Command::Verify(_) => unreachable!("run has answered these"),
     }
 }

@@ -3,22 +3,17 @@
 use std::sync::{Arc, Weak};
 
 use command_handler::Handler;
-use ports::log::EventLog;
-use ports::projection::{Projection, ProjectionSwitch};
-use ports::snapshot::SnapshotStore;
-use ports::views::Views;
 use projector::Projector;
 use schemas::api::Malformed;
 use schemas::error::Fault;
 use schemas::proto::v1::admin_service_server::AdminService;
 use schemas::proto::v1::*;
-use shard_state::Source;
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::node::Node;
-use crate::upkeep::{self, findings, snapshot_info, summary};
+use super::node::{Node, Stores};
+use crate::upkeep::{self, snapshot_info};
 
 /// Messages of progress that wait for a slow caller; more are left out.
 const PROGRESS_QUEUE: usize = 64;
@@ -27,11 +22,7 @@ const PROGRESS_QUEUE: usize = 64;
 pub struct Admin {
     /// `None` without the role.
     handler: Option<Weak<Handler>>,
-    log: Arc<dyn EventLog>,
-    snapshots: Arc<dyn SnapshotStore>,
-    projection: Arc<dyn Projection>,
-    switch: Arc<dyn ProjectionSwitch>,
-    views: Arc<dyn Views>,
+    stores: Stores,
     projectors: Vec<Projector>,
     /// One rebuild at a time.
     rebuilding: Arc<Mutex<()>>,
@@ -39,14 +30,9 @@ pub struct Admin {
 
 impl Admin {
     pub fn of(node: &Node) -> Self {
-        let stores = node.parts.stores.clone();
         Self {
             handler: node.parts.handler.as_ref().map(Arc::downgrade),
-            log: stores.log,
-            snapshots: stores.snapshots,
-            projection: stores.projection,
-            switch: stores.switch,
-            views: stores.views,
+            stores: node.parts.stores.clone(),
             projectors: node.parts.projectors.clone(),
             rebuilding: Arc::default(),
         }
@@ -54,8 +40,9 @@ impl Admin {
 
     async fn list(&self) -> Result<Vec<SnapshotInfo>, Status> {
         let mut all = Vec::new();
-        for shard in 0..self.log.shard_count() {
+        for shard in 0..self.stores.log.shard_count() {
             let entries = self
+                .stores
                 .snapshots
                 .list(shard)
                 .await
@@ -106,16 +93,16 @@ impl AdminService for Admin {
             .try_lock_owned()
             .map_err(|_| Fault::unavailable("a rebuild runs already"))?;
         let (sent, replies) = mpsc::channel(PROGRESS_QUEUE);
-        let shards = (0..self.log.shard_count())
-            .map(|shard| projector::Config::new(self.log.log_id(), shard))
+        let shards = (0..self.stores.log.shard_count())
+            .map(|shard| projector::Config::new(self.stores.log.log_id(), shard))
             .collect();
         let progress = sent.clone();
         let work = projector::rebuild(
             shards,
-            self.log.reader(),
-            Arc::clone(&self.projection),
+            self.stores.log.reader(),
+            Arc::clone(&self.stores.projection),
             self.projectors.clone(),
-            Arc::clone(&self.switch),
+            Arc::clone(&self.stores.switch),
             Box::new(move |at| {
                 // A slow caller misses some progress, never the end.
                 let _ = progress.try_send(Ok(RebuildProgress {
@@ -161,8 +148,8 @@ impl AdminService for Admin {
         let options = upkeep::verify_options(&request.get_ref().expect_heads)
             .map_err(|why| Status::from(Malformed::new("expect_heads", why)))?;
         let (sent, replies) = mpsc::channel(PROGRESS_QUEUE);
-        let source = Source::of(self.log.as_ref());
-        let (snapshots, views) = (Arc::clone(&self.snapshots), Arc::clone(&self.views));
+        let stores = self.stores.clone();
+        let deep = request.get_ref().deep;
         let progress = sent.clone();
         tokio::spawn(async move {
             let told = move |at: shard_state::verify::Progress| {
@@ -173,12 +160,10 @@ impl AdminService for Admin {
                     ..Default::default()
                 }));
             };
-            let done =
-                shard_state::verify::verify(&source, Some(snapshots), Some(views), &options, told);
-            let last = match done.await {
-                Ok(report) => Ok(VerifyProgress {
-                    findings: findings(&report),
-                    summary: Some(summary(&report)),
+            let last = match upkeep::check(&stores, &options, deep, told).await {
+                Ok(verdict) => Ok(VerifyProgress {
+                    findings: verdict.findings,
+                    summary: Some(verdict.summary),
                     ..Default::default()
                 }),
                 Err(error) => Err(Fault::unavailable(error.to_string()).into()),

@@ -90,6 +90,7 @@ async fn start_parts(config: &Config, embedded: &Embedded) -> Result<node::Parts
     );
     let stores = Stores {
         log: embedded.log(),
+        own: embedded.log().reader(),
         projection: embedded.projection(),
         switch: embedded.switch(),
         views: embedded.views(),

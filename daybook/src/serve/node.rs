@@ -8,7 +8,7 @@ use std::sync::Arc;
 use command_handler::{Condition, Handler};
 use ports::archive::Archive;
 use ports::history::History;
-use ports::log::EventLog;
+use ports::log::{EventLog, LogReader};
 use ports::ownership::Ownership;
 use ports::projection::{Projection, ProjectionSwitch};
 use ports::snapshot::SnapshotStore;
@@ -42,6 +42,8 @@ pub fn handler_config(config: &Config) -> command_handler::Config {
 pub struct Stores {
     /// The log; its reader reads the whole of it, what was trimmed too.
     pub log: Arc<dyn EventLog>,
+    /// Reads the log's own medium alone.
+    pub own: Arc<dyn LogReader>,
     /// The read models, to be written.
     pub projection: Arc<dyn Projection>,
     /// Rebuilds of the read models.
@@ -244,8 +246,9 @@ impl Health for NodeHealth {
         };
         let shards = handler.map(|handler| handler.status()).unwrap_or_default();
         let writers = shards.into_iter().filter_map(|shard| {
-            (shard.condition != Condition::Serving)
-                .then(|| format!("shard {}: {}", shard.shard, shard.condition.label()))
+            // A shard that is another node's keeps nobody waiting here.
+            let waits = shard.owned && shard.condition != Condition::Serving;
+            waits.then(|| format!("shard {}: {}", shard.shard, shard.condition.label()))
         });
         let projectors = self.projectors.iter().filter_map(|projector| {
             let status = projector.status();

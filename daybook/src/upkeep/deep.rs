@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use ledger_core::name::LedgerName;
 use ports::archive::{Archive, read_back};
 use ports::history::History;
@@ -214,25 +216,21 @@ impl Deep {
         let groups = changes
             .history
             .chunk_by(|a, b| (a.ledger, a.account) == (b.ledger, b.account));
-        let asked = groups.filter_map(|rows| {
-            let first = rows.first()?;
-            let ledger = changes.ledgers.get(first.ledger.0 as usize)?;
-            let bound = bounds.get(&first.ledger)?;
-            Some((ledger, rows, bound.clone()))
-        });
-        let mut answers = futures::stream::iter(asked)
-            .map(|(ledger, rows, bound)| self.account(ledger, rows, bound))
-            .buffer_unordered(ASKED_AT_ONCE);
-        while let Some(wrong) = answers.try_next().await? {
-            if let Some((ledger, ledger_sequence, what)) = wrong {
-                found.find(Finding {
-                    code: "STATE_DIFFERS".to_owned(),
-                    ledger: ledger.to_string(),
-                    ledger_sequence,
-                    message: format!("account history of shard {shard}: {what}"),
-                    ..Default::default()
-                });
+        let mut asked: FuturesUnordered<BoxFuture<'_, Compared>> = FuturesUnordered::new();
+        for rows in groups {
+            let Some(first) = rows.first() else { continue };
+            let ledger = changes.ledgers.get(first.ledger.0 as usize);
+            if let (Some(ledger), Some(bound)) = (ledger, bounds.get(&first.ledger)) {
+                asked.push(Box::pin(self.account(ledger, rows, bound.clone())));
             }
+            if asked.len() >= ASKED_AT_ONCE
+                && let Some(answer) = asked.next().await
+            {
+                told(shard, answer?, found);
+            }
+        }
+        while let Some(answer) = asked.next().await {
+            told(shard, answer?, found);
         }
         Ok(())
     }
@@ -243,7 +241,7 @@ impl Deep {
         ledger: &LedgerName,
         expected: &[HistoryRow],
         bound: Range<u64>,
-    ) -> Result<Option<(LedgerName, u64, String)>, DeepError> {
+    ) -> Compared {
         let Some(account) = expected.first().map(|row| row.account) else {
             return Ok(None);
         };
@@ -285,6 +283,21 @@ impl Deep {
             );
             (ledger.clone(), extra.ledger_sequence, what)
         }))
+    }
+}
+
+/// Which record's row of an account is wrong, and how.
+type Compared = Result<Option<(LedgerName, u64, String)>, DeepError>;
+
+fn told(shard: u32, wrong: Option<(LedgerName, u64, String)>, found: &mut Found) {
+    if let Some((ledger, ledger_sequence, what)) = wrong {
+        found.find(Finding {
+            code: "STATE_DIFFERS".to_owned(),
+            ledger: ledger.to_string(),
+            ledger_sequence,
+            message: format!("account history of shard {shard}: {what}"),
+            ..Default::default()
+        });
     }
 }
 

@@ -1,6 +1,9 @@
 //! Upkeep: `daybook replay`, `snapshot` and `verify`, against a running server or a folder.
 
+mod check;
+mod deep;
 mod replay;
+mod setup;
 mod snapshot;
 mod verify;
 
@@ -8,12 +11,16 @@ use ports::snapshot::SnapshotEntry;
 use schemas::proto::v1::{Finding, SnapshotInfo, VerifySummary};
 use shard_state::verify::{ExpectedHead, Options, Report};
 
+pub use check::{CheckError, check};
+pub use deep::{Deep, DeepError, Found};
 pub use replay::{ReplayArgs, run as replay};
+pub use setup::{SetupArgs, run as setup};
 pub use snapshot::{SnapshotCommand, run as snapshot};
-pub use verify::{VerifyArgs, offline, run as verify, show as show_verdict};
+pub use verify::{Verdict, VerifyArgs, offline, run as verify, show as show_verdict};
 
 use crate::client::failure::Failure;
 use crate::client::session::{ClientArgs, Session};
+use crate::serve::config::{ClusterPlace, Profile};
 
 /// Where upkeep is done: on a folder that no server has open, or through a server's operations
 /// port.
@@ -33,12 +40,26 @@ pub struct PlaceArgs {
     )]
     pub operations: String,
 
+    /// cluster: work on the stores themselves, with the settings of `daybook serve`, instead of
+    /// through a server.
+    #[arg(long, value_enum, value_name = "PROFILE", conflicts_with = "data")]
+    pub profile: Option<Profile>,
+
+    /// Where a cluster is.
+    #[command(flatten)]
+    pub cluster: ClusterPlace,
+
     /// Print JSON.
     #[arg(long, global = true)]
     pub json: bool,
 }
 
 impl PlaceArgs {
+    /// Whether the stores of a cluster are worked on.
+    fn is_cluster(&self) -> bool {
+        self.profile == Some(Profile::Cluster)
+    }
+
     fn session(&self) -> Session {
         Session::of_operations(ClientArgs {
             json: self.json,
@@ -146,6 +167,18 @@ pub fn summary(report: &Report) -> VerifySummary {
             .map(|(ledger, head)| format!("{ledger}@{}:{}", head.ledger_sequence, head.hash))
             .collect(),
     }
+}
+
+/// The stores of the cluster that `place` names, for work beside its servers.
+#[cfg(feature = "cluster")]
+async fn open_cluster(
+    place: &PlaceArgs,
+) -> Result<crate::serve::cluster::open::Opened, Failure> {
+    use crate::serve::cluster::{open, settings};
+    let (cluster, _) = place.cluster.load()?;
+    let connection = adapter_kafka::Connection::new(settings::kafka(&cluster)?);
+    let kafka = open::open_log(&connection, None, None).await?;
+    open::open(&cluster, kafka, None).await
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

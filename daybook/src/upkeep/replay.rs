@@ -19,6 +19,19 @@ use crate::serve::embedded::open_failure;
 pub struct ReplayArgs {
     #[command(flatten)]
     place: PlaceArgs,
+    /// Where a cluster's log is read from: kafka reads the archive only where the topic was
+    /// trimmed, bigtable all that is archived. [default: kafka]
+    #[arg(long, value_enum, value_name = "STORE", requires = "profile")]
+    from: Option<From>,
+}
+
+/// Where a cluster's log is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    /// The topic, and the archive where the topic was trimmed.
+    Kafka,
+    /// All that is archived from the archive, the rest from the topic.
+    Bigtable,
 }
 
 impl ReplayArgs {
@@ -54,6 +67,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let outcome = runtime()?.block_on(async {
         match &args.place.data {
             Some(folder) => offline(folder, &bar).await,
+            None if args.place.is_cluster() => cluster(&args, &bar).await,
             None => online(&args, &bar).await,
         }
     });
@@ -97,26 +111,18 @@ async fn offline(folder: &Path, bar: &ProgressBar) -> Result<Outcome, Failure> {
     };
     let embedded = embedded.map_err(|error| open_failure(error, folder))?;
     let log = embedded.log();
-    let shards = (0..log.shard_count())
-        .map(|shard| projector::Config::new(log.log_id(), shard))
-        .collect();
-    let told = bar.clone();
     let rebuilt = projector::rebuild(
-        shards,
+        shards(log.as_ref()),
         log.reader(),
         embedded.projection(),
         Vec::new(),
         embedded.switch(),
-        Box::new(move |at| {
-            told.set_length(at.target_sequence);
-            told.set_position(at.sequence);
-        }),
+        told(bar),
     )
     .await;
     drop(log);
     embedded.close().await;
-    let rebuilt =
-        rebuilt.map_err(|error| Failure::new(Kind::Broken, "REBUILD_FAILED", error.to_string()))?;
+    let rebuilt = rebuilt.map_err(failed)?;
     Ok(Outcome {
         records: rebuilt.sequences.iter().map(|(_, sequence)| sequence).sum(),
         switched: true,
@@ -128,6 +134,67 @@ async fn offline(folder: &Path, bar: &ProgressBar) -> Result<Outcome, Failure> {
         },
         ..Default::default()
     })
+}
+
+/// Rebuilds the read models of a cluster's stores. Its servers may run: their projectors go on
+/// on the new read models.
+#[cfg(feature = "cluster")]
+async fn cluster(args: &ReplayArgs, bar: &ProgressBar) -> Result<Outcome, Failure> {
+    use crate::serve::cluster::from_archive::from_archive;
+    use crate::serve::cluster::patience::Trouble;
+
+    let opened = super::open_cluster(&args.place).await?;
+    let stores = &opened.stores;
+    let log = &stores.log;
+    let reader = match (args.from, &stores.archive) {
+        (Some(From::Bigtable), Some(archive)) => {
+            from_archive(log.reader(), archive.as_ref(), log.shard_count())
+                .await
+                .map_err(|error| Trouble::from(error).failure())?
+        }
+        _ => log.reader(),
+    };
+    let rebuilt = projector::rebuild(
+        shards(log.as_ref()),
+        reader,
+        std::sync::Arc::clone(&stores.projection),
+        Vec::new(),
+        std::sync::Arc::clone(&stores.switch),
+        told(bar),
+    )
+    .await;
+    opened.close().await;
+    let rebuilt = rebuilt.map_err(failed)?;
+    Ok(Outcome {
+        records: rebuilt.sequences.iter().map(|(_, sequence)| sequence).sum(),
+        switched: true,
+        not_compared: rebuilt.not_compared,
+        differences: rebuilt.differences,
+        ..Default::default()
+    })
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn cluster(_: &ReplayArgs, _: &ProgressBar) -> Result<Outcome, Failure> {
+    Err(crate::serve::cluster::without_feature())
+}
+
+fn shards(log: &dyn ports::log::EventLog) -> Vec<projector::Config> {
+    (0..log.shard_count())
+        .map(|shard| projector::Config::new(log.log_id(), shard))
+        .collect()
+}
+
+fn told(bar: &ProgressBar) -> Box<dyn Fn(projector::RebuildProgress) + Send + Sync> {
+    let bar = bar.clone();
+    Box::new(move |at| {
+        bar.set_length(at.target_sequence);
+        bar.set_position(at.sequence);
+    })
+}
+
+fn failed(error: projector::RebuildError) -> Failure {
+    Failure::new(Kind::Broken, "REBUILD_FAILED", error.to_string())
 }
 
 async fn online(args: &ReplayArgs, bar: &ProgressBar) -> Result<Outcome, Failure> {

@@ -24,6 +24,10 @@ pub struct VerifyArgs {
     /// A head that was kept elsewhere (`daybook audit head`): the log must pass through it.
     #[arg(long, value_name = "LEDGER@RECORD:HASH")]
     expect_head: Vec<String>,
+    /// Hold the log's archive and every row of the account history against the log, too, where
+    /// they are stores of their own (a cluster).
+    #[arg(long)]
+    deep: bool,
 }
 
 impl VerifyArgs {
@@ -54,6 +58,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
     let verdict = runtime()?.block_on(async {
         match &args.place.data {
             Some(folder) => offline(folder, &args.expect_head, &bar).await,
+            None if args.place.is_cluster() => cluster(&args, &bar).await,
             None => online(&args, &bar).await,
         }
     });
@@ -197,10 +202,34 @@ pub async fn offline(
     Ok(verdict)
 }
 
+/// Verifies the stores of a cluster, which may be served meanwhile.
+#[cfg(feature = "cluster")]
+async fn cluster(args: &VerifyArgs, bar: &ProgressBar) -> Result<Verdict, Failure> {
+    let options = verify_options(&args.expect_head).map_err(Failure::usage)?;
+    let opened = super::open_cluster(&args.place).await?;
+    let told = {
+        let bar = bar.clone();
+        move |at: shard_state::verify::Progress| {
+            bar.set_length(at.end);
+            bar.set_position(at.sequence);
+            bar.set_message(format!("shard {}", at.shard));
+        }
+    };
+    let verdict = super::check(&opened.stores, &options, args.deep, told).await;
+    opened.close().await;
+    verdict.map_err(|error| Failure::broken(error.to_string()))
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn cluster(_: &VerifyArgs, _: &ProgressBar) -> Result<Verdict, Failure> {
+    Err(crate::serve::cluster::without_feature())
+}
+
 async fn online(args: &VerifyArgs, bar: &ProgressBar) -> Result<Verdict, Failure> {
     let session = args.place.session();
     let request = VerifyRequest {
         expect_heads: args.expect_head.clone(),
+        deep: args.deep,
     };
     let mut stream = session.stream(rpc::VERIFY, request).await?;
     let mut found = Vec::new();

@@ -6,7 +6,7 @@ use adapter_bigtable::Bigtable;
 use adapter_kafka::{ClaimGate, Connection, KafkaLog};
 use adapter_object_store::ObjectSnapshots;
 use adapter_postgres::Postgres;
-use ports::log::{EventLog, LogReader};
+use ports::log::EventLog;
 
 use super::log::WholeLog;
 use super::patience::{Trouble, patiently};
@@ -22,8 +22,6 @@ pub struct Opened {
     pub stores: Stores,
     /// The log's own medium, without the archive.
     pub kafka: Arc<KafkaLog>,
-    /// Reads that alone.
-    pub own: Arc<dyn LogReader>,
     postgres: Arc<Postgres>,
 }
 
@@ -72,6 +70,7 @@ pub async fn open(
     Ok(Opened {
         stores: Stores {
             log: Arc::new(WholeLog::new(log, archive.as_ref())),
+            own,
             projection: postgres.projection(),
             switch: postgres.switch(),
             views: postgres.views(),
@@ -81,7 +80,6 @@ pub async fn open(
             archive: Some(archive),
         },
         kafka,
-        own,
         postgres: Arc::new(postgres),
     })
 }
