@@ -165,6 +165,11 @@ pub(super) const ROWS: &[Explanation] = &[
         "Another process uses the port, or the address is not this machine's.",
         "Stop the other process, or choose another address (`--listen`).",
     ]),
+    operation("NOT_SET_UP", [
+        "What a cluster's parts live in cannot be made, or is not as it must be.",
+        "Topics have another number of partitions or other settings, a permission is missing, or there are too few brokers for replicas.",
+        "The message names each. Correct it and run `daybook setup` again; nothing that was there was changed.",
+    ]),
     operation("BUILT_WITHOUT_CLUSTER", [
         "The cluster profile is not in this build.",
         "`--profile cluster` was asked for, and this daybook was built without the feature `cluster`, which needs more to be built.",
