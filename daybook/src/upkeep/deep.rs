@@ -381,7 +381,7 @@ impl Walk {
                 return Err("the account history was made from another record".to_owned());
             }
             let sealed = record::decode(bytes).map_err(|error| error.to_string())?;
-            fold.add(entry.position, sealed)
+            fold.add(entry.position, sequence, sealed)
                 .map_err(|unfit| unfit.to_string())?;
             self.next_sequence = sequence + 1;
         }
