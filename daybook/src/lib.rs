@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod import;
+pub mod load;
 pub mod migrate;
 pub mod serve;
 pub mod upkeep;

@@ -141,6 +141,9 @@ enum Command {
     Setup(Box<crate::upkeep::SetupArgs>),
     /// Check everything against everything; names the first damaged record.
     Verify(crate::upkeep::VerifyArgs),
+    /// Send deposits, withdrawals and transfers, through kills and losses, and prove that each has
+    /// exactly one outcome and stands in all books exactly once.
+    Load(Box<crate::load::LoadArgs>),
     /// Carry the books over from one place to another, byte for byte: to another number of
     /// shards, from a folder to the cluster, and back.
     Migrate(Box<crate::migrate::MigrateArgs>),
@@ -204,6 +207,7 @@ impl Command {
             Self::Verify(args) => args.json(),
             Self::Migrate(args) => args.json(),
             Self::Setup(args) => args.json,
+            Self::Load(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
@@ -223,6 +227,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Verify(args) => crate::upkeep::verify(args),
         Command::Migrate(args) => crate::migrate::run(*args),
         Command::Setup(args) => crate::upkeep::setup(&args),
+        Command::Load(args) => crate::load::run(*args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -293,6 +298,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         | Command::Snapshot { .. }
         | Command::Migrate(_)
         | Command::Setup(_)
+        | Command::Load(_)
         | Command::Verify(_) => unreachable!("run has answered these"),
     }
 }

@@ -11,6 +11,7 @@ mod configuration;
 mod demo;
 mod import;
 mod kill;
+mod load;
 mod lost_answer;
 mod migrate;
 mod raw;

@@ -40,6 +40,16 @@ pub(super) const ROWS: &[Explanation] = &[
         "The message says what stood in the way: a source that is damaged, a target that is no new log of this migration, a commit that did not succeed.",
         "Remove the cause and run the same `daybook migrate` again: it goes on where it was. The source stays sealed meanwhile.",
     ]),
+    operation("NOT_PROVEN", [
+        "The books are not what `daybook load` sent and was answered.",
+        "Something that was acknowledged is missing, doubled or different, or something is there that nobody sent. The report names the first culprits of each claim.",
+        "Keep the manifest and the books as they are and report it. `daybook load prove FILE` looks again; `daybook verify` says whether the books agree with themselves.",
+    ]),
+    operation("NOT_ANSWERED", [
+        "Commands of `daybook load` got no outcome for as long as its patience lasts.",
+        "The server was gone or refused to take commands for longer than `--patience`.",
+        "When the server answers again: `daybook load --resume FILE` sends what has no outcome once more, under the same keys, and proves.",
+    ]),
     operation("LOG_BEHIND", [
         "A snapshot or the read models know records that the log does not have.",
         "An older copy of the log was put back, or its end was cut off.",
