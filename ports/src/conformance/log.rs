@@ -7,7 +7,9 @@ use ledger_core::limits::RECORD_BYTES_MAX;
 
 use super::samples::{barrier, batch};
 use super::skipped;
-use crate::log::{Batch, CommitOutcome, EventLog, LogEntry, LogError, LogWriter, Position};
+use crate::log::{
+    Attached, Batch, Begin, CommitOutcome, EventLog, LogEntry, LogError, LogWriter, Position,
+};
 
 /// What an adapter can do in these tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +213,48 @@ pub async fn a_deposed_writer_stays_deposed_over_commits_of_the_next(test: &mut 
     assert!(matches!(late, CommitOutcome::Fenced(_)), "{late:?}");
     commit(&mut new, batch(log.log_id(), 0, 1, 2, 1, 10)).await;
     assert_eq!(*log.reader().watch(0).borrow(), 3);
+    test.close().await;
+}
+
+/// See the name.
+pub async fn a_confirmation_tells_whether_the_writer_was_deposed(test: &mut impl LogUnderTest) {
+    let log = open(test, 1).await;
+    let mut old = claim(&log, 0, 1).await;
+    commit(&mut old, batch(log.log_id(), 0, 1, 1, 2, 10)).await;
+    let confirmed = old.confirm(Attached::default()).await;
+    assert!(
+        matches!(confirmed, CommitOutcome::Committed(_)),
+        "{confirmed:?}"
+    );
+    let mut new = claim(&log, 0, 2).await;
+    if old.can_be_deposed() {
+        let late = old.confirm(Attached::default()).await;
+        assert!(matches!(late, CommitOutcome::Fenced(_)), "{late:?}");
+    }
+    let confirmed = new.confirm(Attached::default()).await;
+    assert!(
+        matches!(confirmed, CommitOutcome::Committed(_)),
+        "{confirmed:?}"
+    );
+    assert_eq!(*log.reader().watch(0).borrow(), 3, "it is no record");
+    let batch = batch(log.log_id(), 0, 2, 3, 1, 10);
+    commit(&mut new, batch.clone()).await;
+    let entries = all(&log, 0).await;
+    let records = entries.iter().filter(|entry| entry.record_count > 0);
+    assert_eq!(records.count(), 2);
+    assert_entry(entries.last().expect("there are some"), &batch);
+    test.close().await;
+}
+
+/// See the name.
+pub async fn an_untrimmed_shard_begins_at_the_beginning(test: &mut impl LogUnderTest) {
+    let log = open(test, 2).await;
+    let mut writer = claim(&log, 0, 1).await;
+    commit(&mut writer, batch(log.log_id(), 0, 1, 1, 2, 10)).await;
+    for shard in 0..2 {
+        let begin = log.reader().begins(shard).await.expect("reads");
+        assert_eq!(begin, Begin::default());
+    }
     test.close().await;
 }
 

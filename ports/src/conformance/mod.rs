@@ -56,6 +56,8 @@ macro_rules! event_log_conformance {
                 reading_goes_on_from_a_position_in_chunks,
                 control_entries_stand_in_their_place,
                 a_claim_deposes_the_writer_before,
+                a_confirmation_tells_whether_the_writer_was_deposed,
+                an_untrimmed_shard_begins_at_the_beginning,
                 a_gap_or_an_overlap_is_refused,
                 an_earlier_epoch_is_refused,
                 an_empty_batch_is_refused,

@@ -4,7 +4,8 @@ use ports::log::LogError;
 
 use super::assemble::{Stored, position};
 use super::index::{Index, Point};
-use super::stream::Stream;
+use super::place::Place;
+use super::stream::{Seen, Stream};
 use super::tail::End;
 
 /// Between two places that are no further apart than this, messages are read one after another.
@@ -84,27 +85,34 @@ pub(crate) fn entry_of(
         }
     };
     let mut halve = false;
-    while high.offset - low.offset > NEAR && high.sequence - low.sequence > 1 {
+    loop {
         let (offsets, sequences) = (high.offset - low.offset, high.sequence - low.sequence);
         // Records are about evenly spread; where that is wrong, halving helps.
+        let share = (sequence - low.sequence) as f64 / sequences.max(1) as f64;
         let ahead = match halve {
             true => offsets / 2,
-            false => {
-                let share = (sequence - low.sequence) as f64 / sequences as f64;
-                (offsets as f64 * share) as i64 - NEAR / 4
-            }
+            false => (offsets as f64 * share) as i64 - NEAR / 2,
         };
+        let last = offsets <= NEAR || sequences <= 1;
+        if last || ahead <= NEAR {
+            let limit = match last {
+                true => i64::MAX,
+                false => low.offset.saturating_add(NEAR * 2),
+            };
+            match walk(stream, index, shard, sequence, low.offset, limit, end)? {
+                Walk::Over(found) => return Ok(found),
+                Walk::At(point) => low = point,
+            }
+            halve = true;
+            continue;
+        }
         halve = !halve;
         let middle = low.offset + ahead.clamp(1, offsets - 1);
         let Some(seen) = stream.first_at(shard, middle, end.next_offset)? else {
             high.offset = middle;
             continue;
         };
-        let place = seen.place.map_err(|what| LogError::Damaged {
-            shard,
-            position: position(seen.offset),
-            what: format!("a message that is no record of this log: {what}"),
-        })?;
+        let place = good(shard, &seen)?;
         if seen.offset >= high.offset {
             high.offset = middle;
         } else if place.sequence > sequence {
@@ -113,40 +121,77 @@ pub(crate) fn entry_of(
                 offset: seen.offset,
             };
         } else {
-            let front = Point {
-                sequence: place.sequence.saturating_sub(place.index.into()),
-                offset: seen.offset - i64::from(place.index),
-            };
-            if sequence < front.sequence + u64::from(place.count) {
+            let index_in_batch = u64::from(place.index);
+            let front = seen.offset - i64::from(place.index);
+            let first = place.sequence.saturating_sub(index_in_batch);
+            if sequence < first + u64::from(place.count) {
                 // In this very batch, unless it is torn; then it follows soon after.
-                low = front;
-                break;
+                let over = walk(stream, index, shard, sequence, front, i64::MAX, end)?;
+                return Ok(match over {
+                    Walk::Over(found) => found,
+                    Walk::At(_) => None,
+                });
             }
-            // Goes on from what was seen, not from the front, so that every step counts.
             low = Point {
                 sequence: place.sequence,
                 offset: seen.offset,
             };
         }
     }
-    let mut from = low.offset;
-    let found = loop {
+}
+
+/// What came of reading one entry after another.
+enum Walk {
+    /// The entry was found, or it was passed by and is not there.
+    Over(Option<Stored>),
+    /// It stands after this.
+    At(Point),
+}
+
+/// Reads entries from offset `from` on, until one holds `sequence` or stands beyond `limit`.
+fn walk(
+    stream: &mut Stream,
+    index: &Index,
+    shard: u32,
+    sequence: u64,
+    from: i64,
+    limit: i64,
+    end: End,
+) -> Result<Walk, LogError> {
+    let mut from = from;
+    let over = loop {
         let entries = stream.read(shard, from, from, end.next_offset, 1)?;
         let Some(stored) = entries.into_iter().next() else {
-            break None;
+            break Walk::Over(None);
         };
         index.note(&stored);
         let entry = &stored.entry;
         if (entry.first_sequence..entry.next_sequence()).contains(&sequence) {
-            break Some(stored);
+            break Walk::Over(Some(stored));
         }
         if entry.first_sequence > sequence {
-            break None;
+            break Walk::Over(None);
         }
         from = stored.next_offset;
+        if from > limit {
+            break Walk::At(Point {
+                sequence: entry.next_sequence(),
+                offset: stored.next_offset,
+            });
+        }
     };
-    stream.rest();
-    Ok(found)
+    if let Walk::Over(_) = over {
+        stream.rest();
+    }
+    Ok(over)
+}
+
+fn good(shard: u32, seen: &Seen) -> Result<Place, LogError> {
+    seen.place.map_err(|what| LogError::Damaged {
+        shard,
+        position: position(seen.offset),
+        what: format!("a message that is no record of this log: {what}"),
+    })
 }
 
 /// The first message at or after `offset`.
@@ -159,11 +204,7 @@ fn probe(
     let Some(seen) = stream.first_at(shard, offset, end.next_offset)? else {
         return Ok(None);
     };
-    let place = seen.place.map_err(|what| LogError::Damaged {
-        shard,
-        position: position(seen.offset),
-        what: format!("a message that is no record of this log: {what}"),
-    })?;
+    let place = good(shard, &seen)?;
     Ok(Some(Point {
         sequence: place.sequence,
         offset: seen.offset,

@@ -102,9 +102,9 @@ impl Stream {
     /// A stream that stands nowhere. `log` is the tag that every message must have.
     pub(crate) fn new(connection: &Connection, log: [u8; 4]) -> Result<Self, LogError> {
         Ok(Self {
-            // Short, since at the end of what is committed an answer is waited for. A stream
-            // that is not used stands nowhere and asks for nothing.
-            consumer: consumer(connection, Duration::from_millis(10))?,
+            // Short: at the end of what is committed an answer is waited for, and going elsewhere
+            // waits for a fetch that is under way. A stream that nobody uses fetches nothing.
+            consumer: consumer(connection, Duration::from_millis(1))?,
             topic: connection.topics().events.to_string(),
             log,
             cursor: None,
