@@ -17,6 +17,9 @@ use crate::error::log_error;
 /// The coordinator aborts what is open for so long.
 pub(crate) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection that does not answer for so long is given up.
+pub(crate) const SILENCE: Duration = Duration::from_secs(7);
+
 /// The producer of a shard.
 pub(crate) type Producer = BaseProducer<Watch>;
 
@@ -33,7 +36,7 @@ pub(crate) fn producer(connection: &Connection, shard: u32) -> Result<Producer, 
         .set("enable.idempotence", "true")
         .set("message.timeout.ms", "9000")
         .set("request.timeout.ms", "4000")
-        .set("socket.timeout.ms", "5000")
+        .set("socket.timeout.ms", SILENCE.as_millis().to_string())
         .set("linger.ms", "0")
         .set("compression.type", "lz4")
         // A record of 900 kB and its headers, alone in its batch.

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::place::Place;
-use super::producer::{Producer, TRANSACTION_TIMEOUT, Which};
+use super::producer::{Producer, SILENCE, TRANSACTION_TIMEOUT, Which};
 use super::verdict::Failure;
 use crate::connection::Topics;
 
@@ -137,7 +137,7 @@ pub(crate) fn commit(
         Some((_, what)) if watch.troubles() > troubles => Some(what),
         // The same trouble again would not have been told.
         Some((_, what)) if hushed && took > RETRY => Some(what),
-        _ if took > TRANSACTION_TIMEOUT / 2 => Some(format!("its end took {took:?}")),
+        _ if took >= SILENCE => Some(format!("its end took {took:?}")),
         _ => None,
     };
     Ok(Done {
