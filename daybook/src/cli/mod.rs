@@ -137,6 +137,8 @@ enum Command {
         #[command(subcommand)]
         command: crate::upkeep::SnapshotCommand,
     },
+    /// Remove from a cluster's topic what two good snapshots and the archive hold.
+    Trim(Box<crate::upkeep::TrimArgs>),
     /// Make topics, tables, schema and bucket of a cluster, or check those that are there.
     Setup(Box<crate::upkeep::SetupArgs>),
     /// Check everything against everything; names the first damaged record.
@@ -208,6 +210,7 @@ impl Command {
             Self::Migrate(args) => args.json(),
             Self::Setup(args) => args.json,
             Self::Load(args) => args.json(),
+            Self::Trim(args) => args.json(),
             Self::Demo(_) | Self::Serve(_) | Self::Completions { .. } => false,
         }
     }
@@ -228,6 +231,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Migrate(args) => crate::migrate::run(*args),
         Command::Setup(args) => crate::upkeep::setup(&args),
         Command::Load(args) => crate::load::run(*args),
+        Command::Trim(args) => crate::upkeep::trim(&args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -299,6 +303,7 @@ async fn call(command: Command) -> Result<(), Failure> {
         | Command::Migrate(_)
         | Command::Setup(_)
         | Command::Load(_)
+        | Command::Trim(_)
         | Command::Verify(_) => unreachable!("run has answered these"),
     }
 }

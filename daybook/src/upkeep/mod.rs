@@ -3,8 +3,10 @@
 mod check;
 mod deep;
 mod replay;
+mod restore;
 mod setup;
 mod snapshot;
+mod trim;
 mod verify;
 
 use ports::snapshot::SnapshotEntry;
@@ -16,6 +18,7 @@ pub use deep::{Deep, DeepError, Found};
 pub use replay::{ReplayArgs, run as replay};
 pub use setup::{SetupArgs, run as setup};
 pub use snapshot::{SnapshotCommand, run as snapshot};
+pub use trim::{TrimArgs, run as trim};
 pub use verify::{Verdict, VerifyArgs, offline, run as verify, show as show_verdict};
 
 use crate::client::failure::Failure;

@@ -1,22 +1,22 @@
-//! `daybook snapshot`: create, list, restore.
+//! `daybook snapshot`: create, list; restoring is in a file of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use adapter_embedded::{Embedded, Options};
 use adapter_object_store::ObjectSnapshots;
 use clap::Subcommand;
-use ledger_core::time::Timestamp;
+use ports::log::EventLog;
+use ports::projection::Projection;
 use ports::snapshot::SnapshotStore;
 use schemas::proto::v1::*;
-use shard_state::Source;
 use shard_state::build::build_snapshot;
 use shard_state::recover;
-use shard_state::restore::{Point, RestoreReport, restore};
 
+use super::restore::RestoreArgs;
 use super::{PlaceArgs, runtime, snapshot_info};
 use crate::client::failure::{Failure, Kind};
-use crate::client::output::{self, BOLD, CYAN, DIM, GREEN, RED, Table, cell};
+use crate::client::output::{self, BOLD, DIM, RED, Table, cell};
 use crate::client::{moment, rpc};
 use crate::serve::embedded::{SNAPSHOTS, open_failure};
 use crate::serve::node::build;
@@ -36,28 +36,9 @@ pub enum SnapshotCommand {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Restore the books to a new folder, as they are, or as of a record or a moment. The new
-    /// folder's log is another one, which names this one as its parent.
-    Restore {
-        /// The folder to restore from; it may be served meanwhile.
-        #[arg(long, value_name = "FOLDER")]
-        data: PathBuf,
-        /// The new folder.
-        #[arg(long, value_name = "FOLDER")]
-        to: PathBuf,
-        /// Up to this record of the shard.
-        #[arg(long, value_name = "RECORD", conflicts_with = "moment")]
-        sequence: Option<u64>,
-        /// The shard that --sequence is about.
-        #[arg(long, value_name = "N", default_value_t = 0, requires = "sequence")]
-        shard: u32,
-        /// Up to this moment of recording.
-        #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-        moment: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Restore the books to a new folder or cluster, as they are, or as of a record or a moment.
+    /// The new log is another one, which names this one as its parent.
+    Restore(Box<RestoreArgs>),
 }
 
 impl SnapshotCommand {
@@ -65,7 +46,7 @@ impl SnapshotCommand {
     pub fn json(&self) -> bool {
         match self {
             Self::Create { place } | Self::List { place } => place.json,
-            Self::Restore { json, .. } => *json,
+            Self::Restore(args) => args.json,
         }
     }
 }
@@ -79,32 +60,9 @@ pub fn run(command: SnapshotCommand) -> Result<(), Failure> {
         match command {
             SnapshotCommand::Create { place } => create(place).await,
             SnapshotCommand::List { place } => list(place).await,
-            SnapshotCommand::Restore {
-                data,
-                to,
-                sequence,
-                shard,
-                moment,
-                json,
-            } => {
-                let point = match (sequence, moment) {
-                    (Some(sequence), _) => Point::Sequence { shard, sequence },
-                    (None, Some(text)) => Point::Moment(timestamp(&moment::parse(&text)?)?),
-                    (None, None) => Point::Newest,
-                };
-                let report = restore_folder(&data, &to, point).await?;
-                show_restored(&report, &data, &to, json);
-                Ok(())
-            }
+            SnapshotCommand::Restore(args) => super::restore::run(*args).await,
         }
     })
-}
-
-fn timestamp(at: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
-    at.seconds
-        .checked_mul(1_000_000)
-        .and_then(|micros| Timestamp::from_micros(micros + i64::from(at.nanos) / 1_000))
-        .ok_or_else(|| Failure::usage("the moment is out of range"))
 }
 
 fn store(folder: &Path) -> Result<Arc<dyn SnapshotStore>, Failure> {
@@ -127,6 +85,7 @@ async fn infos(store: &dyn SnapshotStore, shards: u32) -> Result<Vec<SnapshotInf
 
 async fn create(place: PlaceArgs) -> Result<(), Failure> {
     let snapshots = match &place.data {
+        None if place.is_cluster() => create_cluster(&place).await?,
         None => {
             let session = place.session();
             let reply = session
@@ -150,7 +109,21 @@ async fn create_offline(folder: &Path) -> Result<Vec<SnapshotInfo>, Failure> {
         .map_err(|error| open_failure(error, folder))?;
     let log = embedded.log();
     let store = store(folder)?;
-    let mut made = Ok(());
+    let projection = embedded.projection();
+    let made = make(log.as_ref(), &store, projection.as_ref()).await;
+    let shards = log.shard_count();
+    drop((log, projection));
+    embedded.close().await;
+    made.map_err(|failure| failure.hint(format!("daybook verify --data {}", folder.display())))?;
+    infos(store.as_ref(), shards).await
+}
+
+/// Makes a snapshot of every shard.
+async fn make(
+    log: &dyn EventLog,
+    store: &Arc<dyn SnapshotStore>,
+    projection: &dyn Projection,
+) -> Result<(), Failure> {
     for shard in 0..log.shard_count() {
         let options = recover::Options {
             log_id: log.log_id(),
@@ -158,31 +131,59 @@ async fn create_offline(folder: &Path) -> Result<Vec<SnapshotInfo>, Failure> {
             shard_count: log.shard_count(),
             until: None,
             hash_seed: rand::random(),
-            projected: embedded.projection().watch(shard),
+            projected: projection.watch(shard),
         };
         let built = build_snapshot(
             log.reader(),
-            Arc::clone(&store),
+            Arc::clone(store),
             options,
             build(),
             Box::new(|_| {}),
-        )
-        .await;
-        if let Err(error) = built {
-            made = Err(Failure::new(Kind::Broken, error.code(), error.to_string())
-                .hint(format!("daybook verify --data {}", folder.display())));
-            break;
-        }
+        );
+        built
+            .await
+            .map_err(|error| Failure::new(Kind::Broken, error.code(), error.to_string()))?;
     }
-    let shards = log.shard_count();
-    drop(log);
-    embedded.close().await;
-    made?;
-    infos(store.as_ref(), shards).await
+    Ok(())
+}
+
+#[cfg(feature = "cluster")]
+async fn create_cluster(place: &PlaceArgs) -> Result<Vec<SnapshotInfo>, Failure> {
+    let opened = super::open_cluster(place).await?;
+    let stores = opened.stores.clone();
+    let log = stores.log.as_ref();
+    let made = make(log, &stores.snapshots, stores.projection.as_ref()).await;
+    let listed = match made {
+        Ok(()) => infos(stores.snapshots.as_ref(), log.shard_count()).await,
+        Err(failure) => Err(failure.hint("daybook verify --profile cluster")),
+    };
+    drop(stores);
+    opened.close().await;
+    listed
+}
+
+#[cfg(feature = "cluster")]
+async fn list_cluster(place: &PlaceArgs) -> Result<Vec<SnapshotInfo>, Failure> {
+    let opened = super::open_cluster(place).await?;
+    let shards = opened.stores.log.shard_count();
+    let listed = infos(opened.stores.snapshots.as_ref(), shards).await;
+    opened.close().await;
+    listed
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn create_cluster(_: &PlaceArgs) -> Result<Vec<SnapshotInfo>, Failure> {
+    Err(crate::serve::cluster::without_feature())
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn list_cluster(_: &PlaceArgs) -> Result<Vec<SnapshotInfo>, Failure> {
+    Err(crate::serve::cluster::without_feature())
 }
 
 async fn list(place: PlaceArgs) -> Result<(), Failure> {
     let snapshots = match &place.data {
+        None if place.is_cluster() => list_cluster(&place).await?,
         None => {
             let session = place.session();
             let reply = session
@@ -229,92 +230,4 @@ fn show(place: &PlaceArgs, snapshots: Vec<SnapshotInfo>, empty: &str) {
         ]);
     }
     table.print(empty);
-}
-
-async fn restore_folder(data: &Path, to: &Path, point: Point) -> Result<RestoreReport, Failure> {
-    let taken =
-        to.exists() && std::fs::read_dir(to).map_or(true, |mut entries| entries.next().is_some());
-    if taken {
-        return Err(Failure::usage(format!(
-            "{} is there already; a restore makes a new folder",
-            to.display()
-        )));
-    }
-    let source = Embedded::open_read_only(data)
-        .await
-        .map_err(|error| open_failure(error, data))?;
-    let shards = source.log().shard_count();
-    let options = Options {
-        shards: Some(shards),
-        create: true,
-        ..Default::default()
-    };
-    let target = match Embedded::open(to, options).await {
-        Ok(target) => target,
-        Err(error) => {
-            source.close().await;
-            return Err(open_failure(error, to));
-        }
-    };
-    let now = timestamp(&moment::now())?;
-    let restored = restore(
-        &Source::of(source.log().as_ref()),
-        target.log().as_ref(),
-        point,
-        rand::random(),
-        now,
-        |_, _| {},
-    )
-    .await;
-    target.close().await;
-    source.close().await;
-    restored.map_err(|error| {
-        // What stands there is refused by every writer, and of no use.
-        let _ = std::fs::remove_dir_all(to);
-        Failure::new(Kind::Refused, "NOT_RESTORED", error.to_string())
-    })
-}
-
-fn show_restored(report: &RestoreReport, data: &Path, to: &Path, json: bool) {
-    if json {
-        let shards: Vec<_> = report
-            .shards
-            .iter()
-            .map(|shard| {
-                serde_json::json!({
-                    "shard": shard.shard,
-                    "sequence": shard.kept.map(|(sequence, _)| sequence),
-                    "record_hash": shard.kept.map(|(_, hash)| hash.to_string()),
-                    "left_behind": shard.left_behind,
-                })
-            })
-            .collect();
-        output::json(&serde_json::json!({
-            "log_id": report.log_id.to_string(),
-            "parent": report.parent.to_string(),
-            "shards": shards,
-        }));
-        return;
-    }
-    output::line(format!(
-        "{GREEN}restored{GREEN:#} {} to {CYAN}{}{CYAN:#}: log {}, whose parent is {}",
-        data.display(),
-        to.display(),
-        report.log_id,
-        report.parent
-    ));
-    for shard in &report.shards {
-        let kept = match &shard.kept {
-            Some((sequence, hash)) => format!("kept up to record {sequence} ({hash})"),
-            None => "nothing so early: begins anew".to_owned(),
-        };
-        output::line(format!(
-            "  {DIM}shard {}{DIM:#}  {kept}, {} left behind",
-            shard.shard, shard.left_behind
-        ));
-    }
-    output::line(format!(
-        "  {DIM}try{DIM:#}      daybook serve --data {}",
-        to.display()
-    ));
 }

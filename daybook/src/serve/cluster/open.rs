@@ -38,6 +38,18 @@ pub async fn open_log(
     patiently("Kafka", waiting, open).await.map(Arc::new)
 }
 
+/// The whole of the log, the archive included, for who needs nothing else.
+///
+/// # Errors
+/// It is not there, or not as it must be.
+pub async fn open_whole(cluster: &Cluster) -> Result<Arc<dyn EventLog>, Failure> {
+    let connection = Connection::new(settings::kafka(cluster)?);
+    let kafka = open_log(&connection, None, None).await?;
+    let bigtable = Bigtable::open(settings::bigtable(cluster), kafka.log_id()).await;
+    let archive = bigtable.archive();
+    Ok(Arc::new(WholeLog::new(kafka, archive.as_ref())))
+}
+
 /// All of them. With `waiting` what cannot be reached is waited for.
 ///
 /// # Errors
