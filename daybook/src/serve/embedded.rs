@@ -117,10 +117,11 @@ async fn start_parts(config: &Config, embedded: &Embedded) -> Result<node::Parts
             ownership: Arc::new(AllShards::new(stores.log.shard_count())),
             stores,
             projectors,
+            archivers: Vec::new(),
             handler: Some(Arc::new(handler)),
         }),
         Err(error) => {
-            node::stop_projectors(&projectors).await;
+            node::stop_projectors(&projectors, &[]).await;
             let dir = config.data.display();
             let mut failure = Failure::new(Kind::Broken, error.code(), error.to_string());
             if error.code() != "UNAVAILABLE" {

@@ -15,6 +15,7 @@ use ports::snapshot::SnapshotStore;
 use ports::strong::StrongReads;
 use ports::views::{FactsSource, Views};
 use projector::Projector;
+use projector::archive::Archiver;
 use query_api::{QueryApi, Sources, Stopped};
 use tokio::sync::watch;
 
@@ -79,6 +80,22 @@ impl Stores {
             .collect()
     }
 
+    /// Starts an archiver for each shard, where there is an archive.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn spawn_archivers(&self) -> Result<Vec<Archiver>, Failure> {
+        let Some(archive) = &self.archive else {
+            return Ok(Vec::new());
+        };
+        (0..self.log.shard_count())
+            .map(|shard| {
+                let own = Arc::clone(&self.own);
+                Ok(projector::archive::spawn(shard, own, Arc::clone(archive))?)
+            })
+            .collect()
+    }
+
     /// By shard, the sequence that the read models have passed, as it moves.
     pub fn projected(&self) -> Vec<watch::Receiver<u64>> {
         (0..self.log.shard_count())
@@ -102,6 +119,8 @@ pub struct Parts {
     pub stores: Stores,
     /// From log to read models, one for each shard; none without the role.
     pub projectors: Vec<Projector>,
+    /// From log to archive, one for each shard; none without the role or an archive.
+    pub archivers: Vec<Archiver>,
     /// The writers; none without the role.
     pub handler: Option<Arc<Handler>>,
     /// Who writes which shard.
@@ -195,6 +214,7 @@ impl Node {
         NodeHealth {
             handler: self.parts.handler.as_ref().map(Arc::downgrade),
             projectors: self.parts.projectors.clone(),
+            archivers: self.parts.archivers.clone(),
         }
     }
 
@@ -204,16 +224,19 @@ impl Node {
         if let Some(handler) = &parts.handler {
             handler.stop().await;
         }
-        stop_projectors(&parts.projectors).await;
+        stop_projectors(&parts.projectors, &parts.archivers).await;
         drop(parts);
         close().await;
     }
 }
 
-/// Ends projectors after the stretch at hand.
-pub async fn stop_projectors(projectors: &[Projector]) {
+/// Ends projectors and archivers after the stretch at hand.
+pub async fn stop_projectors(projectors: &[Projector], archivers: &[Archiver]) {
     for projector in projectors {
         projector.stop().await;
+    }
+    for archiver in archivers {
+        archiver.stop().await;
     }
 }
 
@@ -223,6 +246,8 @@ pub struct NodeHealth {
     handler: Option<std::sync::Weak<Handler>>,
     /// The projectors.
     projectors: Vec<Projector>,
+    /// The archivers.
+    archivers: Vec<Archiver>,
 }
 
 impl NodeHealth {
@@ -255,7 +280,12 @@ impl Health for NodeHealth {
             (!status.is_alive())
                 .then(|| format!("projection of shard {}: {:?}", status.shard, status.state))
         });
-        writers.chain(projectors).collect()
+        let archivers = self.archivers.iter().filter_map(|archiver| {
+            let status = archiver.status();
+            (!status.is_alive())
+                .then(|| format!("archive of shard {}: {:?}", status.shard, status.state))
+        });
+        writers.chain(projectors).chain(archivers).collect()
     }
 
     fn measure(&self) {
