@@ -28,6 +28,9 @@ const AHEAD_RECORDS_MIN: u64 = 32 * 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long a projector leaves a shard to one that was faster.
+const STAND_BY: Duration = Duration::from_secs(1);
+
 /// Follows one shard.
 pub(crate) struct Follower {
     config: Config,
@@ -133,6 +136,25 @@ impl Follower {
                         wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
                     }
                     retry = (retry * 2).min(RETRY_MAX);
+                }
+                Err(failure @ Failure::Projection(ProjectionError::CheckpointMoved { .. })) => {
+                    // Another projector of this shard was faster, or the read models were
+                    // switched. What it wrote is checked like everything where one resumes.
+                    metrics::counter!(
+                        "daybook_projection_overtaken_total",
+                        "shard" => self.shard_label.clone()
+                    )
+                    .increment(1);
+                    tracing::info!(
+                        shard = self.config.shard,
+                        "the read models were moved by another; this projector stands by"
+                    );
+                    self.say(State::Retrying(Arc::new(failure)));
+                    place = None;
+                    tokio::select! {
+                        () = tokio::time::sleep(STAND_BY) => {}
+                        wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
+                    }
                 }
                 Err(failure) => return Err(failure),
             }
@@ -260,9 +282,20 @@ impl Follower {
             ..
         } = stretch;
         let records = fold.records();
-        self.heads
-            .check(shard, self.projection.as_ref(), &fold)
-            .await?;
+        let checked = self.heads.check(shard, self.projection.as_ref(), &fold).await;
+        if let Err(failure) = checked {
+            // Heads that another projector has moved meanwhile say nothing about the log.
+            let found = self.projection.checkpoint(shard).await;
+            let found = found.map_err(Failure::Projection)?;
+            return Err(match at.checkpoint() {
+                expected if expected == found => failure,
+                expected => Failure::Projection(ProjectionError::CheckpointMoved {
+                    shard,
+                    expected: expected.map(Box::new),
+                    found: found.map(Box::new),
+                }),
+            });
+        }
         let to = after
             .checkpoint()
             .ok_or_else(|| Failure::Internal("an empty stretch was to be written".to_owned()))?;

@@ -150,6 +150,14 @@ impl Job {
         }
         if !rebuilt.not_compared {
             rebuilt.differences = rebuild.differences().await?;
+            // Projectors of other processes are not paused: what moved meanwhile differs.
+            for (shard, sequence) in &rebuilt.sequences {
+                let live = self.live_models.checkpoint(*shard).await?;
+                if live.map_or(0, |live| live.sequence) != *sequence {
+                    rebuilt.not_compared = true;
+                    rebuilt.differences.clear();
+                }
+            }
         }
         rebuild.switch().await?;
         drop(paused);

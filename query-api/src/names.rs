@@ -102,6 +102,8 @@ impl QueryApi {
         }
         missing.sort_unstable();
         missing.dedup();
+        metrics::counter!("daybook_name_cache_hits_total").increment(names.0.len() as u64);
+        metrics::counter!("daybook_name_cache_misses_total").increment(missing.len() as u64);
         for chunk in missing.chunks(CHUNK) {
             let accounts = self
                 .views()

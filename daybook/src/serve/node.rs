@@ -9,7 +9,7 @@ use command_handler::{Condition, Handler};
 use ports::archive::Archive;
 use ports::history::History;
 use ports::log::{EventLog, LogReader};
-use ports::ownership::Ownership;
+use ports::ownership::{Assignment, Ownership};
 use ports::projection::{Projection, ProjectionSwitch};
 use ports::snapshot::SnapshotStore;
 use ports::strong::StrongReads;
@@ -213,6 +213,7 @@ impl Node {
     pub fn health(&self) -> NodeHealth {
         NodeHealth {
             handler: self.parts.handler.as_ref().map(Arc::downgrade),
+            assignment: self.parts.ownership.assignment(),
             projectors: self.parts.projectors.clone(),
             archivers: self.parts.archivers.clone(),
         }
@@ -244,6 +245,8 @@ pub async fn stop_projectors(projectors: &[Projector], archivers: &[Archiver]) {
 pub struct NodeHealth {
     /// The writers; `None` without the role.
     handler: Option<std::sync::Weak<Handler>>,
+    /// Which shards are given to this node.
+    assignment: watch::Receiver<Assignment>,
     /// The projectors.
     projectors: Vec<Projector>,
     /// The archivers.
@@ -269,6 +272,9 @@ impl Health for NodeHealth {
             Ok(handler) => handler,
             Err(why) => return vec![why],
         };
+        if handler.is_some() && self.assignment.borrow().generation == 0 {
+            return vec!["it waits for the shards that are its own".to_owned()];
+        }
         let shards = handler.map(|handler| handler.status()).unwrap_or_default();
         let writers = shards.into_iter().filter_map(|shard| {
             // A shard that is another node's keeps nobody waiting here.

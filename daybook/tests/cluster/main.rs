@@ -8,6 +8,5 @@
 mod process;
 mod support;
 
-mod nodes;
 mod serve;
 mod setup;

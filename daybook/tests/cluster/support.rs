@@ -11,7 +11,6 @@ use crate::process::{Ran, Server, daybook};
 /// A cluster, set up.
 pub struct Cluster {
     folder: TempDir,
-    pub name: String,
 }
 
 fn variable(name: &str) -> String {
@@ -39,7 +38,7 @@ impl Cluster {
             bucket = format_args!("daybook-{name}"),
         );
         std::fs::write(folder.path().join("daybook.toml"), settings).expect("a file");
-        Self { folder, name }
+        Self { folder }
     }
 
     /// Sets one up.
