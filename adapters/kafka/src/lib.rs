@@ -8,10 +8,14 @@ pub mod config;
 pub mod connection;
 mod error;
 pub mod gate;
+pub mod group;
+pub mod ingest;
 mod log;
 pub mod setup;
 
 pub use config::KafkaConfig;
 pub use connection::{Connection, Topics};
 pub use gate::{Admission, ClaimGate};
+pub use group::Group;
+pub use ingest::KafkaSource;
 pub use log::KafkaLog;

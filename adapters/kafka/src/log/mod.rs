@@ -37,7 +37,8 @@ use pool::Pool;
 use reader::Reader;
 use tail::Tail;
 
-pub(crate) use stream::{bounds, consumer};
+pub(crate) use context::{Consumer as ReaderClient, log as log_line};
+pub(crate) use stream::{bounds, command_consumer, consumer, transient};
 
 /// Memory for the last entries of all shards together.
 const TAIL_BYTES: usize = 64 << 20;

@@ -98,6 +98,27 @@ pub(crate) fn consumer(connection: &Connection, wait: Duration) -> Result<Consum
         .map_err(|error| log_error("reading the log", &error))
 }
 
+/// The configuration of a consumer of the topics that commands come from: less is read ahead,
+/// and there may be many of them.
+pub(crate) fn command_consumer(connection: &Connection) -> Result<Consumer, LogError> {
+    let mut config = connection.client();
+    config
+        .set("group.id", connection.readers_group())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "50")
+        .set("queued.min.messages", "4096")
+        .set("queued.max.messages.kbytes", "4096")
+        .set("fetch.queue.backoff.ms", "10");
+    config
+        .create_with_context(super::context::Quiet)
+        .map_err(|error| log_error("reading commands", &error))
+}
+
 impl Stream {
     /// A stream that stands nowhere. `log` is the tag that every message must have.
     pub(crate) fn new(connection: &Connection, log: [u8; 4]) -> Result<Self, LogError> {
