@@ -282,7 +282,10 @@ impl Follower {
             ..
         } = stretch;
         let records = fold.records();
-        let checked = self.heads.check(shard, self.projection.as_ref(), &fold).await;
+        let checked = self
+            .heads
+            .check(shard, self.projection.as_ref(), &fold)
+            .await;
         if let Err(failure) = checked {
             // Heads that another projector has moved meanwhile say nothing about the log.
             let found = self.projection.checkpoint(shard).await;

@@ -16,6 +16,6 @@ pub mod setup;
 pub use config::KafkaConfig;
 pub use connection::{Connection, Topics};
 pub use gate::{Admission, ClaimGate};
-pub use group::Group;
+pub use group::{Group, Observer};
 pub use ingest::KafkaSource;
 pub use log::KafkaLog;

@@ -137,7 +137,10 @@ impl Deep {
             )),
             Err(LogError::Damaged { position, what, .. }) => found.wrong(
                 "LOG_DIVERGED",
-                format!("shard {shard}, the entry at position {}: {what}", position.0),
+                format!(
+                    "shard {shard}, the entry at position {}: {what}",
+                    position.0
+                ),
             ),
             Err(error) => return Err(error.into()),
         }
@@ -175,7 +178,10 @@ impl Deep {
         };
         let end = checkpoint.sequence;
         while walk.next_sequence <= end {
-            let Some(changes) = walk.stretch(self.whole.as_ref(), &checkpoint, found).await? else {
+            let Some(changes) = walk
+                .stretch(self.whole.as_ref(), &checkpoint, found)
+                .await?
+            else {
                 break;
             };
             self.compare(shard, &changes, found).await?;
@@ -277,10 +283,7 @@ impl Deep {
             return Ok(Some((ledger.clone(), row.ledger_sequence, what)));
         }
         Ok(stored.get(expected.len()).map(|extra| {
-            let what = format!(
-                "account number {}: a row that no record makes",
-                account.0
-            );
+            let what = format!("account number {}: a row that no record makes", account.0);
             (ledger.clone(), extra.ledger_sequence, what)
         }))
     }
@@ -341,7 +344,10 @@ impl Walk {
                 if let Err(what) = self.entry(&mut fold, &entry, checkpoint) {
                     found.wrong(
                         "LOG_DAMAGED",
-                        format!("shard {}, record {}: {what}", self.shard, self.next_sequence),
+                        format!(
+                            "shard {}, record {}: {what}",
+                            self.shard, self.next_sequence
+                        ),
                     );
                     return Ok(None);
                 }

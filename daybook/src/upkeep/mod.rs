@@ -174,9 +174,7 @@ pub fn summary(report: &Report) -> VerifySummary {
 
 /// The stores of the cluster that `place` names, for work beside its servers.
 #[cfg(feature = "cluster")]
-async fn open_cluster(
-    place: &PlaceArgs,
-) -> Result<crate::serve::cluster::open::Opened, Failure> {
+async fn open_cluster(place: &PlaceArgs) -> Result<crate::serve::cluster::open::Opened, Failure> {
     use crate::serve::cluster::{open, settings};
     let (cluster, _) = place.cluster.load()?;
     let connection = adapter_kafka::Connection::new(settings::kafka(&cluster)?);

@@ -116,7 +116,10 @@ async fn to_target(
 }
 
 #[cfg(feature = "cluster")]
-async fn from_cluster(args: &RestoreArgs, point: Point) -> Result<(RestoreReport, String), Failure> {
+async fn from_cluster(
+    args: &RestoreArgs,
+    point: Point,
+) -> Result<(RestoreReport, String), Failure> {
     let (cluster, _) = args.cluster.load()?;
     let log = crate::serve::cluster::open::open_whole(&cluster).await?;
     let restored = to_target(args, &Source::of(log.as_ref()), point).await?;
@@ -249,8 +252,7 @@ fn show_restored(report: &RestoreReport, from: &str, to: &str, next: &str, json:
     }
     output::line(format!(
         "{GREEN}restored{GREEN:#} {from} to {CYAN}{to}{CYAN:#}: log {}, whose parent is {}",
-        report.log_id,
-        report.parent
+        report.log_id, report.parent
     ));
     for shard in &report.shards {
         let kept = match &shard.kept {
@@ -262,7 +264,5 @@ fn show_restored(report: &RestoreReport, from: &str, to: &str, next: &str, json:
             shard.shard, shard.left_behind
         ));
     }
-    output::line(format!(
-        "  {DIM}try{DIM:#}      {next}"
-    ));
+    output::line(format!("  {DIM}try{DIM:#}      {next}"));
 }

@@ -53,7 +53,10 @@ pub fn run(args: &SetupArgs) -> Result<(), Failure> {
         cluster.name, done.log_id, done.shards
     ));
     for step in &done.steps {
-        output::line(format!("  {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}", step.part, step.place));
+        output::line(format!(
+            "  {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}",
+            step.part, step.place
+        ));
         for made in &step.made {
             output::line(format!("    {GREEN}made{GREEN:#}   {made}"));
         }
@@ -69,7 +72,9 @@ pub fn run(args: &SetupArgs) -> Result<(), Failure> {
             "  {YELLOW}one broker: what it acknowledged is not safe against a loss of power{YELLOW:#}"
         ));
     }
-    output::line(format!("  {DIM}try{DIM:#}  daybook serve --profile cluster"));
+    output::line(format!(
+        "  {DIM}try{DIM:#}  daybook serve --profile cluster"
+    ));
     Ok(())
 }
 

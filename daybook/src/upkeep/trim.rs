@@ -197,7 +197,8 @@ mod cluster {
             return Ok(None);
         };
         let records = record::frame::split(entry.body.clone()).map_err(broken)?;
-        let index = usize::try_from(sequence.saturating_sub(entry.first_sequence)).map_err(broken)?;
+        let index =
+            usize::try_from(sequence.saturating_sub(entry.first_sequence)).map_err(broken)?;
         let same = records
             .get(index)
             .is_some_and(|bytes| record::hash(bytes) == place.last.hash);

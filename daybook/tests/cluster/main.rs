@@ -8,5 +8,7 @@
 mod process;
 mod support;
 
+mod nodes;
+mod restore;
 mod serve;
 mod setup;

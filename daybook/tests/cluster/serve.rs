@@ -20,15 +20,28 @@ fn all_roles_in_one_process_keep_books_that_survive_a_power_cut() {
     assert_eq!(server.posted("customers:ada"), "7000");
     assert_eq!(server.posted("customers:bob"), "3000");
     let statement = server.json(&["statement", "customers:ada", "--consistency", "strong"]);
-    assert_eq!(statement["lines"].as_array().unwrap().len(), 21, "{statement}");
+    assert_eq!(
+        statement["lines"].as_array().unwrap().len(),
+        21,
+        "{statement}"
+    );
     let refused = server.run(&[
-        "transaction", "create", "--from", "customers:bob", "--to", "customers:ada", "31.00 USD",
+        "transaction",
+        "create",
+        "--from",
+        "customers:bob",
+        "--to",
+        "customers:ada",
+        "31.00 USD",
     ]);
     assert!(refused.failed(1).contains("INSUFFICIENT_FUNDS"));
     let info = server.json(&["server", "info"]);
     assert_eq!(info["profile"], "cluster");
     let metrics = get(server.operations(), "/metrics");
-    for name in ["daybook_commit_seconds_bucket", "daybook_projection_lag_records"] {
+    for name in [
+        "daybook_commit_seconds_bucket",
+        "daybook_projection_lag_records",
+    ] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
     server.ok(&["snapshot", "create"]);
@@ -37,8 +50,15 @@ fn all_roles_in_one_process_keep_books_that_survive_a_power_cut() {
 
     let mut server = cluster.start(&[]);
     let again = server.json(&[
-        "transaction", "create", "--from", "customers:ada", "--to", "customers:bob", "30.00 USD",
-        "--key", "rent",
+        "transaction",
+        "create",
+        "--from",
+        "customers:ada",
+        "--to",
+        "customers:bob",
+        "30.00 USD",
+        "--key",
+        "rent",
     ]);
     assert_eq!(again["receipt"]["repeated"], true);
     assert_eq!(server.posted("customers:ada"), "7000");
@@ -62,14 +82,20 @@ fn a_rebuild_from_either_log_is_equal_and_switched() {
     }
     let online = server.json(&["replay"]);
     assert_eq!(online["switched"], true);
-    assert_eq!(online["differences"].as_array().unwrap().len(), 0, "{online}");
+    assert_eq!(
+        online["differences"].as_array().unwrap().len(),
+        0,
+        "{online}"
+    );
     assert_eq!(server.posted("customers:ada"), "5000");
     server.transfer("bank:cash", "customers:ada", "5.00 USD", "after the switch");
     let balance = server.json(&["balance", "customers:ada", "--consistency", "strong"]);
     assert_eq!(balance["balance"]["posted"], "5500");
     assert!(server.stop(Signal::TERM).success());
     for from in ["kafka", "bigtable"] {
-        let said = cluster.run(&["replay", "--profile", "cluster", "--from", from]).ok();
+        let said = cluster
+            .run(&["replay", "--profile", "cluster", "--from", from])
+            .ok();
         assert!(said.contains("equal, row by row"), "{from}: {said}");
     }
     cluster.verify();

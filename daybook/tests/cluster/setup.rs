@@ -14,7 +14,9 @@ fn setup_twice_makes_once_and_checks_then() {
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();
     let made = |report: &serde_json::Value| -> usize {
         let steps = report["steps"].as_array().unwrap().iter();
-        steps.map(|step| step["made"].as_array().unwrap().len()).sum()
+        steps
+            .map(|step| step["made"].as_array().unwrap().len())
+            .sum()
     };
     assert!(made(&first) > 9, "{first}");
     let second = cluster.run(&["setup", "--single-broker", "--json"]).ok();
@@ -34,7 +36,13 @@ fn setup_twice_makes_once_and_checks_then() {
 fn what_was_not_set_up_and_what_is_not_there_is_said() {
     let cluster = Cluster::named(1);
     let said = cluster
-        .run(&["serve", "--listen", "127.0.0.1:0", "--operations-listen", "127.0.0.1:0"])
+        .run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--operations-listen",
+            "127.0.0.1:0",
+        ])
         .failed(5);
     assert!(said.contains("daybook setup"), "{said}");
     let gone = cluster.run(&["setup", "--single-broker", "--kafka", "127.0.0.1:1"]);

@@ -48,6 +48,11 @@ impl Cluster {
         cluster
     }
 
+    /// A name for a cluster beside it.
+    pub fn other_name(&self) -> String {
+        format!("o{:012x}", rand::random::<u64>() >> 16)
+    }
+
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("daybook.toml")
     }

@@ -5,6 +5,7 @@
 //! have as many partitions as the log has shards.
 
 mod member;
+mod observer;
 mod owners;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,8 @@ use crate::error::{is_stale_group, log_error};
 use crate::gate::{Admission, ClaimGate};
 use member::{Client, State};
 use owners::Owners;
+
+pub use observer::Observer;
 
 /// How long a question to the group's coordinator may take.
 const PATIENCE: Duration = Duration::from_secs(5);

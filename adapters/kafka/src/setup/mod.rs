@@ -144,7 +144,7 @@ pub async fn setup(connection: &Connection, options: SetupOptions) -> Result<Rep
 ///
 /// # Errors
 /// [`LogError::Unusable`] says what is missing or wrong.
-pub(crate) async fn check(connection: &Connection) -> Result<Identity, LogError> {
+pub async fn check(connection: &Connection) -> Result<Identity, LogError> {
     let admin = admin(connection)?;
     topics::present(&admin, connection.topics()).await?;
     let identity = identity::read(connection).await?.ok_or_else(|| {

@@ -35,10 +35,7 @@ pub async fn from_archive(
 
 impl Behind {
     fn begin(&self, shard: u32) -> Begin {
-        self.begins
-            .get(shard as usize)
-            .copied()
-            .unwrap_or_default()
+        self.begins.get(shard as usize).copied().unwrap_or_default()
     }
 }
 

@@ -1,13 +1,14 @@
 //! The parts of a process of a cluster, by its roles.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use adapter_kafka::Connection;
+use adapter_kafka::{ClaimGate, Connection, Group, KafkaSource, Observer, setup};
 use command_handler::{Handler, SystemClock};
-use ports::ownership::{AllShards, Ownership};
+use ports::ownership::Ownership;
 
 use super::open::{Opened, open, open_log};
+use super::patience::{Trouble, patiently};
 use super::settings;
 use super::snapshots::Dispensable;
 use crate::client::failure::{Failure, Kind};
@@ -21,16 +22,18 @@ use crate::serve::operations::Waiting;
 /// A store is not as it must be, or the state cannot be brought back.
 pub async fn start(
     config: &Config,
-    _: SocketAddr,
+    listens: SocketAddr,
     waiting: Waiting,
 ) -> Result<Node, Failure> {
     let cluster = &config.cluster;
     let connection = Connection::new(settings::kafka(cluster)?);
-    let kafka = open_log(&connection, None, Some(&waiting)).await?;
+    let address = advertised(config, listens)?;
+    let identity = patiently("Kafka", Some(&waiting), || setup::check(&connection)).await?;
+    let share = Share::of(config, &connection, identity.shard_count, &address)?;
+    let kafka = open_log(&connection, share.gate, Some(&waiting)).await?;
     let opened = open(cluster, kafka, Some(&waiting)).await?;
     waiting.say("the parts of its roles start");
-    let ownership = Arc::new(AllShards::new(opened.stores.log.shard_count()));
-    match start_parts(config, &opened, ownership).await {
+    match start_parts(config, &connection, &opened, share.ownership).await {
         Ok(parts) => Ok(parts.finish(|| -> node::Closing { Box::pin(opened.close()) })),
         Err(failure) => {
             opened.close().await;
@@ -39,8 +42,51 @@ pub async fn start(
     }
 }
 
+/// What other nodes reach this one by.
+fn advertised(config: &Config, listens: SocketAddr) -> Result<String, Failure> {
+    if let Some(address) = &config.cluster.advertise {
+        return Ok(address.clone());
+    }
+    if listens.ip().is_unspecified() && config.roles.command {
+        tracing::warn!("other nodes on other machines do not reach this one: say --advertise URL");
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, listens.port()));
+        return Ok(format!("http://{here}"));
+    }
+    Ok(format!("http://{listens}"))
+}
+
+/// How the shards are shared out, as this process sees it.
+struct Share {
+    ownership: Arc<dyn Ownership>,
+    gate: Option<Arc<dyn ClaimGate>>,
+}
+
+impl Share {
+    fn of(
+        config: &Config,
+        connection: &Connection,
+        shard_count: u32,
+        address: &str,
+    ) -> Result<Self, Failure> {
+        let failed = |error| Trouble::from(error).failure();
+        if config.roles.command {
+            let group = Group::join(connection, shard_count, address).map_err(failed)?;
+            return Ok(Self {
+                ownership: Arc::clone(&group) as _,
+                gate: Some(group),
+            });
+        }
+        let observer = Observer::start(connection, shard_count).map_err(failed)?;
+        Ok(Self {
+            ownership: observer,
+            gate: None,
+        })
+    }
+}
+
 async fn start_parts(
     config: &Config,
+    connection: &Connection,
     opened: &Opened,
     ownership: Arc<dyn Ownership>,
 ) -> Result<Parts, Failure> {
@@ -50,7 +96,7 @@ async fn start_parts(
         false => (Vec::new(), Vec::new()),
     };
     let handler = match config.roles.command {
-        true => Some(handler(config, opened, Arc::clone(&ownership)).await),
+        true => Some(handler(config, connection, opened, Arc::clone(&ownership)).await),
         false => None,
     };
     let handler = match handler.transpose() {
@@ -74,6 +120,7 @@ async fn start_parts(
 
 async fn handler(
     config: &Config,
+    connection: &Connection,
     opened: &Opened,
     ownership: Arc<dyn Ownership>,
 ) -> Result<Handler, Failure> {
@@ -85,7 +132,7 @@ async fn handler(
         projected: stores.projected(),
         clock: Arc::new(SystemClock),
         ownership,
-        source: None,
+        source: Some(Arc::new(KafkaSource::new(connection.clone()))),
     };
     command_handler::start_parts(node::handler_config(config), parts)
         .await

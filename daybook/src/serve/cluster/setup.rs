@@ -135,7 +135,11 @@ pub async fn setup(cluster: &Cluster, wanted: Wanted) -> Result<Done, Failure> {
     };
     steps.push(Step {
         part: "s3",
-        place: cluster.s3.endpoint.clone().unwrap_or_else(|| "AWS".to_owned()),
+        place: cluster
+            .s3
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| "AWS".to_owned()),
         made: made_bucket,
         found: found_bucket,
         unchecked: Vec::new(),
