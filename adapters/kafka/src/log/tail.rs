@@ -4,11 +4,16 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ports::log::{LogEntry, Position};
 use tokio::sync::watch;
 
 use super::assemble::{Stored, offset};
+
+/// A writer that has committed nothing for so long may have been deposed without its knowing, or
+/// waits for its shard to be given back: whoever reads looks for what others have committed.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How far a shard is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +43,8 @@ struct State {
     /// All entries at or after this offset are held.
     covers_from: i64,
     end: End,
-    /// The claim whose writer commits here now.
-    writer: Option<u64>,
+    /// The claim whose writer commits here now, and when it was last seen to.
+    writer: Option<(u64, Instant)>,
     claims: u64,
     /// True while the follower reads behind the end.
     followed: bool,
@@ -89,12 +94,12 @@ impl Tail {
     /// True where the end moves by itself, since a writer or the follower moves it.
     pub(crate) fn is_live(&self) -> bool {
         let state = self.state();
-        state.writer.is_some() || state.followed
+        state.is_written() || state.followed
     }
 
     /// True where a writer of this process moves the end.
     pub(crate) fn is_written(&self) -> bool {
-        self.state().writer.is_some()
+        self.state().is_written()
     }
 
     /// The follower begins or ceases to move the end.
@@ -105,7 +110,7 @@ impl Tail {
     /// The end is there: it was looked up. Nothing happens where more is known already.
     pub(crate) fn found(&self, end: End) {
         let mut state = self.state();
-        if end.next_offset > state.end.next_offset && state.writer.is_none() {
+        if end.next_offset > state.end.next_offset && !state.is_written() {
             state.forget(end);
             drop(state);
             self.tell(end.next_sequence);
@@ -118,7 +123,7 @@ impl Tail {
         let mut state = self.state();
         state.claims += 1;
         let claim = state.claims;
-        state.writer = Some(claim);
+        state.writer = Some((claim, Instant::now()));
         state.forget(End {
             next_offset: barrier.first_offset(),
             ..end
@@ -134,7 +139,12 @@ impl Tail {
     /// the end but the marker of the transaction before.
     pub(crate) fn committed(&self, claim: u64, stored: Stored, alone: bool) {
         let mut state = self.state();
-        if state.writer != Some(claim) {
+        match &mut state.writer {
+            Some((writer, seen)) if *writer == claim => *seen = Instant::now(),
+            _ => return,
+        }
+        // The follower was first.
+        if stored.first_offset() < state.end.next_offset {
             return;
         }
         if !alone || stored.first_offset() != state.end.next_offset + 1 {
@@ -158,7 +168,7 @@ impl Tail {
     /// The writer of `claim` is gone.
     pub(crate) fn released(&self, claim: u64) {
         let mut state = self.state();
-        if state.writer == Some(claim) {
+        if state.writer.is_some_and(|(writer, _)| writer == claim) {
             state.writer = None;
         }
     }
@@ -166,7 +176,7 @@ impl Tail {
     /// The follower read an entry. Refused where a writer moves the end, or it is known already.
     pub(crate) fn followed(&self, stored: Stored) {
         let mut state = self.state();
-        if state.writer.is_some() || stored.first_offset() < state.end.next_offset {
+        if state.is_written() || stored.first_offset() < state.end.next_offset {
             return;
         }
         state.push(stored, self.bytes_max);
@@ -179,7 +189,7 @@ impl Tail {
     /// left to those who read it.
     pub(crate) fn damaged(&self, offset: i64) {
         let mut state = self.state();
-        if state.writer.is_none() && offset >= state.end.next_offset {
+        if !state.is_written() && offset >= state.end.next_offset {
             let end = End {
                 next_offset: offset + 1,
                 ..state.end
@@ -254,6 +264,11 @@ impl Tail {
 }
 
 impl State {
+    /// True where a writer of this process moves the end, and was seen to lately.
+    fn is_written(&self) -> bool {
+        self.writer.is_some_and(|(_, seen)| seen.elapsed() < IDLE)
+    }
+
     fn forget(&mut self, end: End) {
         self.entries.clear();
         self.bytes = 0;
@@ -359,6 +374,26 @@ mod tests {
         assert_eq!(positions(tail.read(Position(197), 10_000)), [197, 199]);
         assert_eq!(positions(tail.entry_of(100)), [199]);
         assert_eq!(tail.entry_of(2), Held::Before(199));
+    }
+
+    #[test]
+    fn an_idle_writer_hides_nothing_that_another_commits() {
+        let tail = Tail::new(end(0, 1), 10_000);
+        let claim = tail.claimed(end(0, 1), stored(0, 1, 0));
+        tail.committed(claim, stored(2, 1, 1), true);
+        assert!(tail.is_live());
+        tail.state().writer = Instant::now().checked_sub(IDLE).map(|seen| (claim, seen));
+        assert!(!tail.is_live(), "the end is looked up");
+        tail.followed(stored(4, 2, 0));
+        tail.followed(stored(6, 2, 1));
+        assert_eq!(tail.end().next_sequence, 3);
+        // Its own commit, which the follower has read already.
+        tail.followed(stored(8, 3, 1));
+        tail.committed(claim, stored(8, 3, 1), true);
+        assert_eq!(positions(tail.read(Position(7), 10_000)), [7, 9]);
+        tail.committed(claim, stored(10, 4, 1), true);
+        assert_eq!(positions(tail.read(Position(7), 10_000)), [7, 9, 11]);
+        assert!(tail.is_live());
     }
 
     #[test]
