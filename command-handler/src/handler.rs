@@ -244,6 +244,8 @@ async fn follow(
             if !writer.shared.set_duty(duty) {
                 continue;
             }
+            metrics::gauge!("daybook_shard_owned", "shard" => writer.shard.to_string())
+                .set(f64::from(u8::from(duty.owned)));
             // Who serves says itself when all is done; who does not has begun nothing.
             if !duty.owned && writer.shared.condition() != Condition::Serving {
                 ownership.released(writer.shard);

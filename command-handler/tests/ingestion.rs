@@ -393,6 +393,25 @@ async fn what_is_no_command_becomes_a_dead_letter_as_it_was() {
         }
     }
     assert!(world.outcomes().is_empty());
+    // One that is too large leaves its payload where it is.
+    let huge = "x".repeat(1_000_001);
+    world
+        .source
+        .push(CommandTopic::Deposits, 0, "bank", JSON, huge);
+    until("dead too", || {
+        world.messages(SideTopic::DeadLetters).len() > all
+    })
+    .await;
+    let letter = world.messages(SideTopic::DeadLetters).pop().unwrap();
+    assert_eq!(
+        header(&letter, "daybook-reason"),
+        "INGESTION_RECORD_TOO_LARGE"
+    );
+    assert_eq!(header(&letter, "daybook-source-offset"), all.to_string());
+    assert_eq!(
+        (letter.payload, letter.key.as_deref()),
+        (None, Some(&b"bank"[..]))
+    );
     // And the topic goes on.
     let after = world.deposit("after", 1);
     assert_eq!(world.outcome("deposits", after).await["code"], "OK");

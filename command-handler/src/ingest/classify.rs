@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use ledger_core::canonical::request_hash;
 use ledger_core::facts::RequestHash;
+use ledger_core::limits::NAME_BYTES_MAX;
 use ports::ingestion::SourceRecord;
 use ports::log::SideMessage;
 use ports::routing::shard_of;
 use schemas::ingest::{CONTENT_TYPE, Encoding, Form, Unreadable};
+use schemas::limits::INGESTION_RECORD_BYTES_MAX;
 
 use super::letters;
 use crate::api::is_traceparent;
@@ -40,6 +42,20 @@ pub(super) fn classify(
     shard: u32,
     shard_count: u32,
 ) -> Result<Box<Command>, Dead> {
+    if record.size() > INGESTION_RECORD_BYTES_MAX {
+        let why = format!(
+            "the record has {} bytes; at most {INGESTION_RECORD_BYTES_MAX} are allowed",
+            record.size()
+        );
+        // What was too large for a command may be too large for a letter.
+        let bare = SourceRecord {
+            headers: Vec::new(),
+            payload: None,
+            key: record.key.filter(|key| key.len() <= NAME_BYTES_MAX),
+            ..record
+        };
+        return Err(dead(&bare, "INGESTION_RECORD_TOO_LARGE", &why));
+    }
     match read(&record, shard, shard_count) {
         Ok(form) => Ok(Box::new(Command {
             request_hash: request_hash(&form.ledger, &form.command),

@@ -31,7 +31,7 @@ const RELEASE: Duration = Duration::from_secs(5);
 /// One wait for something to happen.
 const POLL: Duration = Duration::from_millis(100);
 /// How long the number of partitions may take to be told.
-const COUNTS: Duration = Duration::from_secs(5);
+const COUNTS: Duration = Duration::from_secs(2);
 /// Topics with the wrong number of partitions are looked at again so often.
 const COUNTS_AGAIN: Duration = Duration::from_secs(5);
 

@@ -220,6 +220,11 @@ pub(super) const ROWS: &[Explanation] = &[
         "The producer does not partition as Kafka's Java client does: librdkafka producers need `partitioner=murmur2_random`. Or the topic was given other partitions than the log has shards.",
         "Set the partitioner and produce the record again.",
     ]),
+    operation("INGESTION_RECORD_TOO_LARGE", [
+        "A dead letter: a record of a topic of commands with more bytes than `ingestion_record_bytes_max` (docs/limits.md).",
+        "No command needs so much: the producer puts something else into its payload or headers. The dead letter names the record, and keeps neither payload nor headers of it.",
+        "Correct the producer. The record itself stands in its topic, at the place that the dead letter names, for as long as the topic keeps it.",
+    ]),
     operation("INGESTION_GAP", [
         "Records of a topic of commands that were never read are not there any more.",
         "They were deleted (by retention, by hand, or with the topic) before the shard's writer had read them, or the topic was made anew. No more commands are taken from the topics of this shard; calls go on.",
