@@ -53,10 +53,14 @@ impl Targets {
         let mut found = Self::default();
         let mut features = Vec::new();
         for package in metadata.workspace_packages() {
-            for wanted in ["cluster", STACK_TESTS] {
-                if package.features.contains_key(wanted) {
-                    features.push(format!("{}/{wanted}", package.name));
-                }
+            let needed = package.targets.iter().flat_map(|t| &t.required_features);
+            let wanted: BTreeSet<&str> = ["cluster", STACK_TESTS]
+                .into_iter()
+                .filter(|feature| package.features.contains_key(*feature))
+                .chain(needed.map(String::as_str))
+                .collect();
+            for feature in wanted {
+                features.push(format!("{}/{feature}", package.name));
             }
             for target in &package.targets {
                 if !target.kind.contains(&TargetKind::Test) || !target.test {

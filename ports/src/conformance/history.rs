@@ -167,7 +167,7 @@ fn row(sequence: u64, postings: usize) -> HistoryRow {
     };
     let movement = |n: usize| Movement {
         transaction: TransactionId(u128::MAX - n as u128),
-        effective_at: if n % 2 == 0 {
+        effective_at: if n.is_multiple_of(2) {
             Timestamp::MIN
         } else {
             Timestamp::MAX
