@@ -28,6 +28,8 @@ pub struct PostgresConfig {
     pub apply_connections: u32,
     /// How long a call waits for a connection before it answers that Postgres is out of reach.
     pub acquire_timeout: Duration,
+    /// How long a question may take before it is answered that Postgres is out of reach.
+    pub answer_timeout: Duration,
 }
 
 impl PostgresConfig {
@@ -45,6 +47,7 @@ impl PostgresConfig {
             facts_connections: 2,
             apply_connections: 4,
             acquire_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 
@@ -111,6 +114,7 @@ impl fmt::Debug for PostgresConfig {
             .field("facts_connections", &self.facts_connections)
             .field("apply_connections", &self.apply_connections)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("answer_timeout", &self.answer_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! Connections to Postgres.
 
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -25,6 +27,8 @@ pub(crate) struct Database {
     options: PgConnectOptions,
     /// The schema, without quotes.
     pub(crate) schema: String,
+    /// See [`PostgresConfig::answer_timeout`].
+    pub(crate) answer_timeout: Duration,
     queries: PgPool,
     facts: PgPool,
     apply: PgPool,
@@ -45,6 +49,7 @@ impl Database {
         };
         Ok(Self {
             schema: config.schema.clone(),
+            answer_timeout: config.answer_timeout,
             queries: pool(config.query_connections),
             facts: pool(config.facts_connections),
             apply: pool(config.apply_connections),

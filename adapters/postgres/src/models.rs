@@ -98,6 +98,21 @@ impl Shared {
         })
     }
 
+    /// What `asking` answers, if it does so in time: a server that is there and says nothing
+    /// must not hold the caller for ever.
+    pub(crate) async fn in_time<T>(
+        &self,
+        asking: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let limit = self.database.answer_timeout;
+        match tokio::time::timeout(limit, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Port(ProjectionError::Unavailable(format!(
+                "Postgres did not answer in {limit:?}"
+            )))),
+        }
+    }
+
     /// Whether a call that failed is to be made again: `Ok` if so.
     pub(crate) async fn retry(
         &self,
@@ -141,7 +156,7 @@ macro_rules! ask {
                 Ok(mut reading) => {
                     let $generation = &*reading.generation;
                     let $connection = &mut *reading.connection;
-                    $call.await
+                    shared.in_time($call).await
                 }
                 Err(failure) => Err(failure),
             };

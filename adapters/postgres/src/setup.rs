@@ -261,6 +261,12 @@ async fn set_up(
     let failed = |error| explain.error(error);
     let migrator = migrator(schema);
     let known = known_version(&migrator);
+    // Whoever sets up at the same time waits here, until this session ends.
+    sqlx::query("SELECT pg_advisory_lock(hashtext('daybook setup'), hashtext($1))")
+        .bind(schema)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
     match find(connection, schema).await.map_err(failed)? {
         Found::Nothing => {
             let text = format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"");
@@ -282,7 +288,7 @@ async fn set_up(
         .await
         .map_err(|error| explain.migration(error))?;
     let mut transaction = connection.begin().await.map_err(failed)?;
-    // Whoever sets up at the same time waits here.
+    // No switch in between.
     sqlx::raw_sql(sql(format!(
         "LOCK TABLE \"{schema}\".generations IN SHARE ROW EXCLUSIVE MODE"
     )))

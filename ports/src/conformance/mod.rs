@@ -18,6 +18,7 @@ pub mod projection;
 pub mod samples;
 pub mod snapshot;
 pub mod story;
+pub mod transfers;
 
 /// Prints that `case` is left out, since the adapter lacks `capability`.
 pub fn skipped(case: &str, capability: &str) {

@@ -7,7 +7,8 @@ use adapter_postgres::{Postgres, PostgresConfig};
 use ports::conformance::projection::Models;
 use ports::memory::MemoryHistory;
 use schemas::record::LogId;
-use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 /// The log of all tests.
 pub const LOG: LogId = LogId([7; 16]);
@@ -55,6 +56,37 @@ impl Schema {
         Postgres::open(&self.config, LOG, shards, history)
             .await
             .unwrap()
+    }
+
+    /// Opens it as another process would, with a history of the same content.
+    pub async fn open_beside(&self, shards: u32) -> Postgres {
+        let history = Arc::new(self.history.clone());
+        Postgres::open(&self.config, LOG, shards, history)
+            .await
+            .unwrap()
+    }
+
+    /// Runs `text`, with the schema's name for every `$s`.
+    pub async fn run(&self, text: &str) {
+        let text = text.replace("$s", &self.config.schema);
+        let mut connection = self.connect().await;
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// The texts in the first column of what `text` asks for.
+    pub async fn ask(&self, text: &str) -> Vec<String> {
+        let text = text.replace("$s", &self.config.schema);
+        let mut connection = self.connect().await;
+        let found = sqlx::query_scalar(AssertSqlSafe(text))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        found
     }
 
     /// A connection beside.
