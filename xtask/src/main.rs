@@ -23,11 +23,14 @@ enum Task {
     },
     /// Formatting and lints alone.
     Lint,
-    /// The failure tests in their long form, on a stack of their own.
+    /// The failure tests in a loop, in an order and at moments of chance, on a stack of their own.
     Chaos {
-        /// How long each of them goes on hurting servers.
+        /// How long they go on hurting servers.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         minutes: u32,
+        /// Has the same chances again; every run prints its own.
+        #[arg(long, value_name = "NUMBER")]
+        seed: Option<u64>,
     },
     /// The local stack: real Kafka, Bigtable emulator, Postgres and MinIO, without containers.
     Stack {
@@ -42,7 +45,9 @@ fn main() -> ExitCode {
     let outcome: Result<bool, Box<dyn std::error::Error>> = match Cli::parse().task {
         Task::Test { no_lints } => steps::check(!no_lints).map(|()| true).map_err(Into::into),
         Task::Lint => steps::lint().map(|()| true).map_err(Into::into),
-        Task::Chaos { minutes } => steps::chaos(minutes).map(|()| true).map_err(Into::into),
+        Task::Chaos { minutes, seed } => steps::chaos(minutes, seed)
+            .map(|()| true)
+            .map_err(Into::into),
         Task::Stack { which, action } => stack::cli::run(&which, action).map_err(Into::into),
     };
     match outcome {

@@ -52,6 +52,12 @@ const TEST_STACK: &str = "test";
 const CHAOS_STACK: &str = "chaos";
 /// How long failure tests go on; they are short where it is not set.
 const CHAOS_MINUTES: &str = "DAYBOOK_CHAOS_MINUTES";
+/// What decides their chances.
+const CHAOS_SEED: &str = "DAYBOOK_CHAOS_SEED";
+/// The failure test that runs all of them in a loop.
+const CHAOS_LOOP: &str = "at_random::";
+/// Says to failure tests that nobody else uses the stack.
+const MAY_BE_HURT: &str = "DAYBOOK_STACK_MAY_BE_HURT";
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -208,7 +214,8 @@ fn on_stack(name: &str, mut command: Command, totals: &mut Totals) -> Result<(),
         .map_err(StepError::from)
         .and_then(|()| {
             anstream::eprintln!("<== the stack: ready, {:.0?}", started.elapsed());
-            command.envs(stack.env()?);
+            // Cargo runs one test target after the other, so failure tests are alone on it.
+            command.envs(stack.env()?).env(MAY_BE_HURT, "1");
             counted("tests on the stack", command, totals)
         });
     if outcome.is_err() {
@@ -223,11 +230,11 @@ fn on_stack(name: &str, mut command: Command, totals: &mut Totals) -> Result<(),
     gone.map_err(Into::into)
 }
 
-/// The failure tests in their long form: each goes on for about `minutes`.
+/// The failure tests in their long form: at random, in a loop, for about `minutes`.
 ///
 /// # Errors
 /// [`StepError`] when one fails, or there is none.
-pub fn chaos(minutes: u32) -> Result<(), StepError> {
+pub fn chaos(minutes: u32, seed: Option<u64>) -> Result<(), StepError> {
     let targets = Targets::of_workspace()?;
     let names = targets.chaos();
     if names.is_empty() {
@@ -239,8 +246,10 @@ pub fn chaos(minutes: u32) -> Result<(), StepError> {
     }
     command
         .env(CHAOS_MINUTES, minutes.to_string())
-        // One after the other: each hurts all it can.
-        .args(["--", "--test-threads=1", "--nocapture"]);
+        .args(["--", CHAOS_LOOP, "--nocapture"]);
+    if let Some(seed) = seed {
+        command.env(CHAOS_SEED, seed.to_string());
+    }
     let mut totals = Totals::default();
     let outcome = on_stack(CHAOS_STACK, command, &mut totals);
     anstream::println!("{totals}");

@@ -1,0 +1,41 @@
+//! Two projectors on the same read models: the slower one is rolled back, and nothing is there
+//! twice.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+
+use crate::killed::Running;
+use crate::length::{chances, rounds};
+use crate::traffic::Plan;
+
+pub fn two_projectors(rounds: u64, chances: &mut StdRng) {
+    let mut running = Running::start(Plan::of(2), chances);
+    let mut second = running.cluster.node("second", &["--role", "projector"]);
+    second.start();
+    for round in 1..=rounds {
+        // Each is ahead for a while, and then finds that the other one has been there.
+        let slow = match round % 2 {
+            1 => &mut running.views,
+            _ => &mut second,
+        };
+        slow.pause();
+        running
+            .traffic
+            .wait_progress(Duration::from_secs(60), "commands go on");
+        std::thread::sleep(Duration::from_millis(chances.random_range(0..500)));
+        slow.resume();
+        running
+            .traffic
+            .wait_progress(Duration::from_secs(60), "commands go on");
+    }
+    running.prove();
+    drop(second);
+}
+
+#[test]
+fn two_projectors_on_the_same_read_models_project_once() {
+    let mut chances = chances("two projectors");
+    two_projectors(rounds(4), &mut chances);
+}
