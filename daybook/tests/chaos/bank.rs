@@ -9,21 +9,36 @@ use schemas::proto::v1 as api;
 use schemas::proto::v1::command_service_client::CommandServiceClient;
 use schemas::proto::v1::query_service_client::QueryServiceClient;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(6);
 /// How long a command is repeated.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(240);
 const LARGEST: usize = 64 << 20;
+
+/// What is asked, as it is told where it is never answered.
+pub const BALANCE: &str = "a balance";
+pub const STATEMENT: &str = "a statement";
+pub const TRIAL_BALANCE: &str = "the trial balance";
+const READS: [&str; 3] = [BALANCE, STATEMENT, TRIAL_BALANCE];
+
+/// Why a call got no outcome, and has to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Declined {
+    pub is_read: bool,
+    pub code: String,
+    /// Empty where the connection broke or the client gave up, and no server said a word.
+    pub reason: String,
+}
 
 /// Calls to several nodes of one cluster, in turn.
 pub struct Bank {
     channels: Vec<Channel>,
     turn: AtomicUsize,
-    /// What calls were declined with, by code and reason.
-    declined: Mutex<BTreeMap<(String, String), u64>>,
+    /// What calls were declined with.
+    declined: Mutex<BTreeMap<Declined, u64>>,
 }
 
 impl Bank {
@@ -60,28 +75,31 @@ impl Bank {
         QueryServiceClient::new(self.channel()).max_decoding_message_size(LARGEST)
     }
 
-    /// What calls were declined with so far, by code and reason.
-    pub fn declined(&self) -> BTreeMap<(String, String), u64> {
+    /// What calls were declined with so far.
+    pub fn declined(&self) -> BTreeMap<Declined, u64> {
         self.declined.lock().unwrap().clone()
     }
 
     /// Calls until the answer is final. Gives that, or what it was declined with until patience
     /// ended.
-    pub async fn settle<T>(
-        &self,
-        what: &str,
-        mut call: impl AsyncFnMut(&Self) -> Result<T, Status>,
-    ) -> Result<T, Refused> {
+    pub async fn settle<T, F>(&self, what: &str, mut call: impl FnMut() -> F) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let until = Instant::now() + PATIENCE;
         let mut wait = Duration::from_millis(20);
         loop {
-            let declined = match tokio::time::timeout(CALL, call(self)).await {
-                Ok(Ok(answer)) => return Ok(answer),
+            let declined = match tokio::time::timeout(CALL, call()).await {
+                Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) if is_final(&status) => return Err(Refused::By(reason(&status))),
                 Ok(Err(status)) => status,
                 Err(_) => Status::deadline_exceeded("the test's own patience"),
             };
-            let key = (format!("{:?}", declined.code()), reason(&declined));
+            let key = Declined {
+                is_read: READS.contains(&what),
+                code: format!("{:?}", declined.code()),
+                reason: reason(&declined),
+            };
             *self.declined.lock().unwrap().entry(key).or_default() += 1;
             if Instant::now() > until {
                 return Err(Refused::Never(format!("{what}: {declined:?}")));
@@ -93,11 +111,9 @@ impl Bank {
 
     /// One command, repeated with its key until it is decided.
     pub async fn write(&self, command: &api::Command) -> Result<api::Receipt, Refused> {
-        self.settle(&command.idempotency_key, async |bank| {
-            bank.commands()
-                .write(command.clone())
-                .await
-                .map(tonic::Response::into_inner)
+        self.settle(&command.idempotency_key, || {
+            let (mut commands, command) = (self.commands(), command.clone());
+            async move { commands.write(command).await }
         })
         .await
     }
@@ -126,11 +142,9 @@ impl Bank {
                 commands: open.iter().map(|&index| commands[index].clone()).collect(),
             };
             let reply = self
-                .settle("a batch", async |bank| {
-                    bank.commands()
-                        .batch_write(request.clone())
-                        .await
-                        .map(tonic::Response::into_inner)
+                .settle("a batch", || {
+                    let (mut commands, request) = (self.commands(), request.clone());
+                    async move { commands.batch_write(request).await }
                 })
                 .await?;
             assert_eq!(reply.outcomes.len(), open.len(), "one outcome each");
@@ -161,15 +175,11 @@ impl Bank {
             consistency,
             ..Default::default()
         };
-        self.settle("a balance", async |bank| {
-            let reply = bank
-                .queries()
-                .get_balance(request.clone())
-                .await?
-                .into_inner();
-            Ok(reply.balance.unwrap().posted.parse().unwrap())
-        })
-        .await
+        let reply = self.settle(BALANCE, || {
+            let (mut queries, request) = (self.queries(), request.clone());
+            async move { queries.get_balance(request).await }
+        });
+        Ok(reply.await?.balance.unwrap().posted.parse().unwrap())
     }
 }
 

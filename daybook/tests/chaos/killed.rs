@@ -9,6 +9,7 @@ use xtask::stack::Server;
 
 use crate::cluster::Cluster;
 use crate::length::{chances, rounds};
+use crate::load::Load;
 use crate::node::Node;
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
@@ -35,6 +36,7 @@ impl Victim {
 /// A cluster of two processes, and clients on it.
 pub struct Running {
     // In the order in which they have to go.
+    pub load: Load,
     pub traffic: Traffic,
     /// Decides commands and answers queries.
     pub books: Node,
@@ -55,7 +57,9 @@ impl Running {
         books.wait_ready(Duration::from_secs(90));
         views.wait_ready(Duration::from_secs(90));
         let traffic = Traffic::start(&[books.url()], plan, chances);
+        let load = Load::start(&books.url(), &cluster.folder(), chances);
         Self {
+            load,
             traffic,
             books,
             views,
@@ -68,12 +72,15 @@ impl Running {
     pub fn prove(self) {
         let Self {
             servers,
+            load,
             traffic,
             mut books,
             mut views,
             cluster,
         } = self;
-        traffic.finish().prove(&cluster);
+        let finished = traffic.finish();
+        load.prove();
+        finished.prove(&cluster);
         books.stop();
         views.stop();
         drop(servers);
@@ -107,7 +114,7 @@ pub fn kill(victim: Victim, rounds: u64, chances: &mut StdRng) {
         running.kill(victim, chances);
         let took = running
             .traffic
-            .wait_progress(Duration::from_secs(90), "commands are decided again");
+            .wait_progress(Duration::from_secs(150), "commands are decided again");
         println!("  {victim:?}, {round} of {rounds}: decided again after {took:.1?}");
     }
     running.prove();
@@ -122,7 +129,7 @@ pub fn in_turn(rounds: u64, chances: &mut StdRng) {
         running.kill(victim, chances);
         let took = running
             .traffic
-            .wait_progress(Duration::from_secs(90), "commands are decided again");
+            .wait_progress(Duration::from_secs(150), "commands are decided again");
         println!("  {victim:?}, {round} of {rounds}: decided again after {took:.1?}");
     }
     running.prove();

@@ -15,6 +15,7 @@ mod process;
 mod bank;
 mod cluster;
 mod length;
+mod load;
 mod node;
 mod proof;
 mod servers;

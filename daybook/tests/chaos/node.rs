@@ -124,20 +124,6 @@ impl Node {
         ask().unwrap_or_default()
     }
 
-    /// The sum of a metric's values over all its labels.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        let page = self.page("/metrics");
-        let values: Vec<f64> = page
-            .lines()
-            .filter(|line| {
-                line.strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
-            })
-            .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
-            .collect();
-        (!values.is_empty()).then(|| values.iter().sum())
-    }
-
     /// What it says of itself.
     pub fn information(&self) -> serde_json::Value {
         let mut command = daybook();
@@ -225,13 +211,6 @@ impl Node {
                 self.said()
             );
             std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        match &mut self.child {
-            Some(child) => child.try_wait().unwrap().is_none(),
-            None => false,
         }
     }
 

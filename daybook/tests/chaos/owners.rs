@@ -11,6 +11,7 @@ use schemas::proto::v1::query_service_client::QueryServiceClient;
 use crate::bank::{open, strong, transfer};
 use crate::cluster::Cluster;
 use crate::length::{chances, rounds};
+use crate::load::Load;
 use crate::node::{Node, eventually};
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
@@ -22,6 +23,7 @@ const BALANCED: Duration = Duration::from_secs(60);
 
 /// Two command nodes, a projector, and clients of both nodes.
 struct Shared {
+    load: Load,
     traffic: Traffic,
     left: Node,
     right: Node,
@@ -77,7 +79,13 @@ fn start(chances: &mut StdRng) -> Shared {
         ..Plan::of(SHARDS)
     };
     let traffic = Traffic::start(&[left.url(), right.url()], plan, chances);
+    let load = Load::start(
+        &format!("{},{}", left.url(), right.url()),
+        &cluster.folder(),
+        chances,
+    );
     Shared {
+        load,
         traffic,
         left,
         right,
@@ -91,13 +99,16 @@ impl Shared {
     fn prove(self) {
         let Self {
             servers,
+            load,
             traffic,
             mut left,
             mut right,
             mut views,
             cluster,
         } = self;
-        traffic.finish().prove(&cluster);
+        let finished = traffic.finish();
+        load.prove();
+        finished.prove(&cluster);
         for node in [&mut left, &mut right, &mut views] {
             node.stop();
         }

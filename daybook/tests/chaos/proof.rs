@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use schemas::proto::v1 as api;
 
-use crate::bank::strong;
+use crate::bank::{STATEMENT, TRIAL_BALANCE, strong};
 use crate::cluster::Cluster;
 use crate::traffic::{Client, Finished};
 
@@ -83,11 +83,9 @@ impl Finished {
         loop {
             let page = self
                 .bank
-                .settle("a statement", async |bank| {
-                    bank.queries()
-                        .get_statement(request.clone())
-                        .await
-                        .map(tonic::Response::into_inner)
+                .settle(STATEMENT, || {
+                    let (mut queries, request) = (self.bank.queries(), request.clone());
+                    async move { queries.get_statement(request).await }
                 })
                 .await
                 .unwrap();
@@ -108,11 +106,9 @@ impl Finished {
         };
         let reply = self
             .bank
-            .settle("the trial balance", async |bank| {
-                bank.queries()
-                    .get_trial_balance(request.clone())
-                    .await
-                    .map(tonic::Response::into_inner)
+            .settle(TRIAL_BALANCE, || {
+                let (mut queries, request) = (self.bank.queries(), request.clone());
+                async move { queries.get_trial_balance(request).await }
             })
             .await
             .unwrap();

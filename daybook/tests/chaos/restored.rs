@@ -74,12 +74,15 @@ fn put_back(chances: &mut StdRng) -> PutBack {
     running.cluster.run(&snapshot).ok();
     let Running {
         servers,
+        load,
         traffic,
         mut books,
         mut views,
         cluster,
     } = running;
-    traffic.finish().prove(&cluster);
+    let finished = traffic.finish();
+    load.prove();
+    finished.prove(&cluster);
     let committed = books.committed(0);
     books.stop();
     views.stop();

@@ -11,12 +11,13 @@ use xtask::stack::Server;
 use crate::cluster::Cluster;
 use crate::killed::Running;
 use crate::length::{chances, rounds};
+use crate::load::Load;
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
 
 /// Until a rule of the proxy's has met its request.
-const CAUGHT: Duration = Duration::from_secs(60);
-const PROGRESS: Duration = Duration::from_secs(90);
+const CAUGHT: Duration = Duration::from_secs(90);
+const PROGRESS: Duration = Duration::from_secs(150);
 
 /// A cluster whose command node reaches Kafka through a proxy.
 pub fn start(plan: Plan, chances: &mut StdRng) -> (Running, KafkaProxy) {
@@ -31,7 +32,9 @@ pub fn start(plan: Plan, chances: &mut StdRng) -> (Running, KafkaProxy) {
     books.wait_ready(PROGRESS);
     views.wait_ready(PROGRESS);
     let traffic = Traffic::start(&[books.url()], plan, chances);
+    let load = Load::start(&books.url(), &cluster.folder(), chances);
     let running = Running {
+        load,
         traffic,
         books,
         views,

@@ -1,0 +1,79 @@
+//! `daybook load` beside the clients: it sends through everything that happens, and then proves
+//! what it sent.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::daybook;
+
+/// How long it may take to prove everything.
+const PROVEN: Duration = Duration::from_secs(300);
+
+/// A load that runs.
+pub struct Load {
+    child: Child,
+    output: PathBuf,
+    errors: PathBuf,
+}
+
+impl Load {
+    /// Sends to a node, until it is told to prove.
+    pub fn start(url: &str, folder: &Path, chances: &mut StdRng) -> Self {
+        let (output, errors) = (folder.join("load.json"), folder.join("load.log"));
+        let seed: u32 = chances.random();
+        let child = daybook()
+            .args(["load", "--to", "grpc", "--server", url, "--json"])
+            .args(["--duration", "1h", "--rate", "100", "--batch", "10"])
+            .args(["--clients", "3", "--ledgers", "3", "--accounts", "20"])
+            .args(["--patience", "240s", "--seed", &seed.to_string()])
+            .args(["--manifest", "load.manifest"])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(File::create(&output).unwrap())
+            .stderr(File::create(&errors).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            output,
+            errors,
+        }
+    }
+
+    fn said(&self) -> String {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        format!("{}{}", read(&self.output), read(&self.errors))
+    }
+
+    /// Lets it end its sending; sees that it has proven everything.
+    pub fn prove(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        let until = Instant::now() + PROVEN;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                Instant::now() < until,
+                "daybook load does not end:\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        assert!(status.success(), "daybook load: {status}\n{}", self.said());
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
