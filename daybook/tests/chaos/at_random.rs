@@ -12,37 +12,27 @@ use crate::{length, projectors, restored, transactions, unreachable};
 /// A scenario of a few rounds, and its name.
 type Scenario = (&'static str, fn(&mut StdRng));
 
-/// Those that `cargo xtask test` runs by themselves too.
+/// What is chosen from.
 const SCENARIOS: &[Scenario] = &[
     ("the command node killed", |chances| {
-        killed::kill(Victim::CommandNode, 3, chances)
+        killed::kill(Victim::CommandNode, 3, chances);
     }),
     ("the projector killed", |chances| {
-        killed::kill(Victim::Projector, 3, chances)
+        killed::kill(Victim::Projector, 3, chances);
     }),
-    ("everything killed in turn", |chances| {
-        killed::in_turn(6, chances)
+    ("each killed", |chances| killed::kill_each(1, chances)),
+    ("transactions disturbed", |chances| {
+        transactions::disturbed(2, chances);
     }),
-    ("a commit's answer lost", |chances| {
-        transactions::lost_answers(3, chances)
-    }),
-    ("the end of a transaction late", |chances| {
-        transactions::late_ends(3, chances)
-    }),
-    ("a batch torn", |chances| {
-        transactions::torn_batches(2, chances)
-    }),
-    ("the broker killed over a transaction", |chances| {
-        transactions::open_transactions(2, chances)
+    ("batches torn", |chances| {
+        transactions::torn_batches(3, chances);
     }),
     ("Kafka away", |chances| {
-        unreachable::kafka_away(Duration::from_secs(30), chances)
+        unreachable::kafka_away(Duration::from_secs(30), chances);
     }),
-    ("Postgres away", unreachable::postgres_away),
-    ("the projector away", unreachable::projector_away),
-    ("MinIO away", unreachable::object_store_away),
+    ("stores away", unreachable::stores_away),
     ("two projectors", |chances| {
-        projectors::two_projectors(4, chances)
+        projectors::two_projectors(4, chances);
     }),
     ("an older log put back", restored::older_log),
 ];
@@ -54,8 +44,8 @@ fn scenarios_at_random() {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     loop {
         match until {
-            // Once: a little of everything.
-            None => killed::in_turn(3, &mut chances),
+            // Once: each of the servers and of the nodes.
+            None => killed::kill_each(length::rounds(1), &mut chances),
             Some(_) => {
                 let (name, scenario) = SCENARIOS.choose(&mut chances).unwrap();
                 let started = Instant::now();

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom as _;
+use rand::seq::SliceRandom as _;
 use xtask::stack::Server;
 
 use crate::cluster::Cluster;
-use crate::length::{chances, rounds};
 use crate::load::Load;
 use crate::node::Node;
 use crate::servers::Servers;
@@ -105,68 +104,29 @@ impl Running {
     }
 }
 
-/// Kills `victim` at random moments, and proves that nothing came of it.
-pub fn kill(victim: Victim, rounds: u64, chances: &mut StdRng) {
+/// Kills one at random moments, and proves that nothing came of it.
+pub fn kill(victim: Victim, rounds: usize, chances: &mut StdRng) {
+    kill_all(&vec![victim; rounds], chances);
+}
+
+/// Kills each of them so often, in an order of chance.
+pub fn kill_each(rounds: usize, chances: &mut StdRng) {
+    let mut victims = Victim::ALL.repeat(rounds);
+    victims.shuffle(chances);
+    kill_all(&victims, chances);
+}
+
+fn kill_all(victims: &[Victim], chances: &mut StdRng) {
     let mut running = Running::start(Plan::of(2), chances);
-    for round in 1..=rounds {
+    for (round, &victim) in (1..).zip(victims) {
         // Any moment will do.
         std::thread::sleep(Duration::from_millis(chances.random_range(100..1_500)));
         running.kill(victim, chances);
         let took = running
             .traffic
             .wait_progress(Duration::from_secs(150), "commands are decided again");
-        println!("  {victim:?}, {round} of {rounds}: decided again after {took:.1?}");
+        let of = victims.len();
+        println!("  {victim:?} killed, {round} of {of}: decided again after {took:.1?}");
     }
     running.prove();
-}
-
-/// Kills one after the other of all, by chance.
-pub fn in_turn(rounds: u64, chances: &mut StdRng) {
-    let mut running = Running::start(Plan::of(2), chances);
-    for round in 1..=rounds {
-        let victim = *Victim::ALL.choose(chances).unwrap();
-        std::thread::sleep(Duration::from_millis(chances.random_range(100..1_500)));
-        running.kill(victim, chances);
-        let took = running
-            .traffic
-            .wait_progress(Duration::from_secs(150), "commands are decided again");
-        println!("  {victim:?}, {round} of {rounds}: decided again after {took:.1?}");
-    }
-    running.prove();
-}
-
-#[test]
-fn a_killed_command_node_loses_nothing_and_repeats_nothing() {
-    let mut chances = chances("the command node is killed");
-    kill(Victim::CommandNode, rounds(3), &mut chances);
-}
-
-#[test]
-fn a_killed_projector_projects_everything_once() {
-    let mut chances = chances("the projector is killed");
-    kill(Victim::Projector, rounds(3), &mut chances);
-}
-
-#[test]
-fn a_killed_broker_loses_nothing_that_was_acknowledged() {
-    let mut chances = chances("the broker is killed");
-    kill(Victim::Server(Server::Kafka), rounds(2), &mut chances);
-}
-
-#[test]
-fn a_killed_postgres_holds_no_command_up() {
-    let mut chances = chances("Postgres is killed");
-    kill(Victim::Server(Server::Postgres), rounds(3), &mut chances);
-}
-
-#[test]
-fn an_emulator_that_comes_back_empty_is_filled_again_from_the_log() {
-    let mut chances = chances("the Bigtable emulator is killed");
-    kill(Victim::Server(Server::Bigtable), rounds(2), &mut chances);
-}
-
-#[test]
-fn a_killed_object_store_stops_nothing() {
-    let mut chances = chances("MinIO is killed");
-    kill(Victim::Server(Server::Minio), rounds(1), &mut chances);
 }

@@ -26,8 +26,8 @@ pub fn long() -> Option<Duration> {
 }
 
 /// How often a scenario hurts its server: `short` times where nothing else is asked for.
-pub fn rounds(short: u64) -> u64 {
-    number(ROUNDS).unwrap_or(short)
+pub fn rounds(short: usize) -> usize {
+    number(ROUNDS).map_or(short, |rounds| rounds.try_into().unwrap())
 }
 
 /// The seed that was asked for, or one by chance.

@@ -10,7 +10,7 @@ use crate::killed::Running;
 use crate::length::{chances, rounds};
 use crate::traffic::Plan;
 
-pub fn two_projectors(rounds: u64, chances: &mut StdRng) {
+pub fn two_projectors(rounds: usize, chances: &mut StdRng) {
     let mut running = Running::start(Plan::of(2), chances);
     let mut second = running.cluster.node("second", &["--role", "projector"]);
     second.start();

@@ -44,48 +44,60 @@ pub fn start(plan: Plan, chances: &mut StdRng) -> (Running, KafkaProxy) {
     (running, proxy)
 }
 
-/// The answer to a commit is lost, by a cut or in silence.
-pub fn lost_answers(rounds: u64, chances: &mut StdRng) {
+/// Transactions that are disturbed in each way, in turn.
+pub fn disturbed(rounds: usize, chances: &mut StdRng) {
     let (running, proxy) = start(Plan::of(2), chances);
-    for round in 1..=rounds {
-        let then = match chances.random() {
-            true => Then::Cut,
-            false => Then::Silence,
-        };
-        let caught = proxy.swallow_answer(ApiKey::END_TXN, then);
-        caught.wait(CAUGHT).unwrap();
-        let took = running
-            .traffic
-            .wait_progress(PROGRESS, "after a lost answer");
-        println!("  a commit's answer lost ({then:?}), {round} of {rounds}: on after {took:.1?}");
+    for _ in 0..rounds {
+        lost_answer(&running, &proxy, Then::Cut);
+        lost_answer(&running, &proxy, Then::Silence);
+        late_end(&running, &proxy, chances);
+        open_transaction(&running, &proxy);
     }
     running.prove();
+}
+
+/// The answer to a commit is lost, by a cut or in silence.
+fn lost_answer(running: &Running, proxy: &KafkaProxy, then: Then) {
+    let caught = proxy.swallow_answer(ApiKey::END_TXN, then);
+    caught.wait(CAUGHT).unwrap();
+    let took = running
+        .traffic
+        .wait_progress(PROGRESS, "after a lost answer");
+    println!("  a commit's answer lost ({then:?}): on after {took:.1?}");
 }
 
 /// The end of a transaction is held back until its retry has succeeded and others have followed;
 /// then it arrives.
-pub fn late_ends(rounds: u64, chances: &mut StdRng) {
-    let (running, proxy) = start(Plan::of(2), chances);
-    for round in 1..=rounds {
-        let held = proxy.hold(ApiKey::END_TXN, Then::Cut);
-        held.wait(CAUGHT).unwrap();
-        running
-            .traffic
-            .wait_progress(PROGRESS, "after the end's retry");
-        std::thread::sleep(Duration::from_millis(chances.random_range(0..500)));
-        // Whatever the broker says to it.
-        held.deliver().unwrap();
-        running
-            .traffic
-            .wait_progress(PROGRESS, "after the late end");
-        println!("  a late end of a transaction, {round} of {rounds}");
-    }
-    running.prove();
+fn late_end(running: &Running, proxy: &KafkaProxy, chances: &mut StdRng) {
+    let held = proxy.hold(ApiKey::END_TXN, Then::Cut);
+    held.wait(CAUGHT).unwrap();
+    running
+        .traffic
+        .wait_progress(PROGRESS, "after the end's retry");
+    std::thread::sleep(Duration::from_millis(chances.random_range(0..500)));
+    // Whatever the broker says to it.
+    held.deliver().unwrap();
+    let took = running
+        .traffic
+        .wait_progress(PROGRESS, "after the late end");
+    println!("  the end of a transaction came late: on after {took:.1?}");
+}
+
+/// The broker dies with a transaction open.
+fn open_transaction(running: &Running, proxy: &KafkaProxy) {
+    let end = proxy.hold(ApiKey::END_TXN, Then::Silence);
+    end.wait(CAUGHT).unwrap();
+    running.servers.restart(Server::Kafka, || {});
+    end.release();
+    let took = running
+        .traffic
+        .wait_progress(PROGRESS, "after the broker's restart");
+    println!("  the broker killed over a transaction: on after {took:.1?}");
 }
 
 /// An end of a transaction comes once more while the same producer's next transaction is half
 /// written: what is there is committed, and the rest is not.
-pub fn torn_batches(rounds: u64, chances: &mut StdRng) {
+pub fn torn_batches(rounds: usize, chances: &mut StdRng) {
     let plan = Plan {
         batch: 6_000,
         pause: Duration::ZERO,
@@ -110,42 +122,14 @@ pub fn torn_batches(rounds: u64, chances: &mut StdRng) {
     running.prove();
 }
 
-/// The broker dies with a transaction open.
-pub fn open_transactions(rounds: u64, chances: &mut StdRng) {
-    let (running, proxy) = start(Plan::of(2), chances);
-    for round in 1..=rounds {
-        let end = proxy.hold(ApiKey::END_TXN, Then::Silence);
-        end.wait(CAUGHT).unwrap();
-        running.servers.restart(Server::Kafka, || {});
-        end.release();
-        let took = running
-            .traffic
-            .wait_progress(PROGRESS, "after the broker's restart");
-        println!("  a broker killed over a transaction, {round} of {rounds}: on after {took:.1?}");
-    }
-    running.prove();
-}
-
 #[test]
-fn a_commit_whose_answer_is_lost_happens_once() {
-    let mut chances = chances("answers are lost");
-    lost_answers(rounds(3), &mut chances);
-}
-
-#[test]
-fn an_end_of_a_transaction_that_comes_late_changes_nothing() {
-    let mut chances = chances("ends come late");
-    late_ends(rounds(3), &mut chances);
+fn a_transaction_that_is_disturbed_happens_once_or_not_at_all() {
+    let mut chances = chances("transactions are disturbed");
+    disturbed(rounds(1), &mut chances);
 }
 
 #[test]
 fn a_torn_batch_is_recovered_from() {
     let mut chances = chances("batches are torn");
     torn_batches(rounds(2), &mut chances);
-}
-
-#[test]
-fn a_broker_that_dies_over_an_open_transaction_loses_nothing() {
-    let mut chances = chances("the broker dies over a transaction");
-    open_transactions(rounds(1), &mut chances);
 }

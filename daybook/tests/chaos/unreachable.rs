@@ -68,9 +68,17 @@ pub fn kafka_away(away: Duration, chances: &mut StdRng) {
     running.prove();
 }
 
-/// Postgres stands still: commands and STRONG balances go on, other queries say why not.
-pub fn postgres_away(chances: &mut StdRng) {
+/// Every store but the log is away for a while, one after the other.
+pub fn stores_away(chances: &mut StdRng) {
     let running = Running::start(Plan::of(2), chances);
+    postgres_away(&running);
+    projector_away(&running);
+    object_store_away(&running);
+    running.prove();
+}
+
+/// Postgres stands still: commands and STRONG balances go on, other queries say why not.
+fn postgres_away(running: &Running) {
     let traffic = &running.traffic;
     running.servers.stack().pause(Server::Postgres).unwrap();
     for _ in 0..3 {
@@ -83,10 +91,9 @@ pub fn postgres_away(chances: &mut StdRng) {
         tokio::time::timeout(within, posted).await
     });
     assert!(matches!(posted, Ok(Ok(_))), "a STRONG balance: {posted:?}");
-    let told = statement(&running, &ledger);
+    let told = statement(running, &ledger);
     assert_eq!(told.code(), Code::Unavailable, "{told:?}");
     running.servers.stack().resume(Server::Postgres).unwrap();
-    running.prove();
 }
 
 /// Asks for a statement that the read models cannot give, with a deadline.
@@ -109,8 +116,7 @@ fn statement(running: &Running, ledger: &str) -> tonic::Status {
 }
 
 /// The projector stands still: reads say how far they have got, and strong ones why not further.
-pub fn projector_away(chances: &mut StdRng) {
-    let running = Running::start(Plan::of(2), chances);
+fn projector_away(running: &Running) {
     let traffic = &running.traffic;
     running.views.pause();
     traffic.wait_progress(
@@ -145,19 +151,17 @@ pub fn projector_away(chances: &mut StdRng) {
         "commands go on without a projector",
     );
     assert_eq!(ask(), reached, "it is where it was, and says so");
-    let told = statement(&running, &ledger);
+    let told = statement(running, &ledger);
     assert_eq!(told.code(), Code::Unavailable, "{told:?}");
     assert!(!reason(&told).is_empty(), "{told:?}");
     running.views.resume();
     eventually(Duration::from_secs(60), "the projection goes on", || {
         ask() > reached
     });
-    running.prove();
 }
 
 /// No snapshot can be kept: nothing stops, and snapshots are made again once there is a store.
-pub fn object_store_away(chances: &mut StdRng) {
-    let running = Running::start(Plan::of(1), chances);
+fn object_store_away(running: &Running) {
     running.servers.stack().kill(Server::Minio).unwrap();
     for _ in 0..3 {
         running.traffic.wait_progress(
@@ -175,7 +179,6 @@ pub fn object_store_away(chances: &mut StdRng) {
         ]);
         made.code == 0
     });
-    running.prove();
 }
 
 #[test]
@@ -185,19 +188,7 @@ fn kafka_away_is_told_and_got_over() {
 }
 
 #[test]
-fn postgres_away_stops_no_command() {
-    let mut chances = chances("Postgres is away");
-    postgres_away(&mut chances);
-}
-
-#[test]
-fn a_projector_that_is_behind_is_told_by_reads() {
-    let mut chances = chances("the projector is away");
-    projector_away(&mut chances);
-}
-
-#[test]
-fn an_object_store_away_stops_nothing_and_snapshots_resume() {
-    let mut chances = chances("MinIO is away");
-    object_store_away(&mut chances);
+fn stores_away_stop_no_command_and_reads_say_how_far_they_are() {
+    let mut chances = chances("stores are away");
+    stores_away(&mut chances);
 }
