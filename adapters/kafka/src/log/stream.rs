@@ -470,6 +470,14 @@ pub(crate) fn bounds(
             Err(error) if transient(&error) && started.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(50));
             }
+            // A broker that has just come back may say that it has no such partition, and the
+            // client believes that for minutes unless it asks again.
+            Err(error) if is_unknown(&error) && started.elapsed() < PATIENCE => {
+                if let Err(error) = consumer.fetch_metadata(Some(topic), PATIENCE) {
+                    return Err(log_error("asking where a topic ends", &error));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
             Err(error) => return Err(log_error("asking where a topic ends", &error)),
         }
     }
@@ -483,6 +491,11 @@ fn poll(consumer: &Consumer, wait: Duration) -> Result<Next<'_>, KafkaError> {
         Some(Err(error)) if transient(&error) => Ok(Next::Nothing),
         Some(Err(error)) => Err(error),
     }
+}
+
+/// Whether the client has heard that there is no such partition.
+fn is_unknown(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
 }
 
 /// Errors that librdkafka mends by itself.
