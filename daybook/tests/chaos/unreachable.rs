@@ -118,33 +118,31 @@ fn statement(running: &Running, ledger: &str) -> tonic::Status {
 /// The projector stands still: reads say how far they have got, and strong ones why not further.
 fn projector_away(running: &Running) {
     let traffic = &running.traffic;
-    running.views.pause();
-    traffic.wait_progress(
-        Duration::from_secs(20),
-        "commands go on without a projector",
-    );
-    traffic.wait_progress(
-        Duration::from_secs(20),
-        "commands go on without a projector",
-    );
     let ledger = traffic.ledgers()[0].clone();
     let request = api::GetTrialBalanceRequest {
         ledger: ledger.clone(),
         consistency: eventual(),
         ..Default::default()
     };
-    let ask = || {
+    // Nothing, while the read models do not even have the ledger.
+    let asked = || {
         let reply = traffic.runtime().block_on(async {
             let mut queries = traffic.bank().queries();
             queries.get_trial_balance(request.clone()).await
         });
-        reply
-            .unwrap()
-            .into_inner()
-            .position
-            .unwrap()
-            .ledger_sequence
+        Some(reply.ok()?.into_inner().position.unwrap().ledger_sequence)
     };
+    let ask = || asked().expect("an answer as of where the projection is");
+    eventually(Duration::from_secs(60), "the ledger is projected", || {
+        asked().is_some()
+    });
+    running.views.pause();
+    for _ in 0..2 {
+        traffic.wait_progress(
+            Duration::from_secs(20),
+            "commands go on without a projector",
+        );
+    }
     let reached = ask();
     traffic.wait_progress(
         Duration::from_secs(20),
