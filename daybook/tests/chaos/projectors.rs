@@ -8,12 +8,18 @@ use rand::rngs::StdRng;
 
 use crate::killed::Running;
 use crate::length::{chances, rounds};
+use crate::node::eventually;
 use crate::traffic::Plan;
 
 pub fn two_projectors(rounds: usize, chances: &mut StdRng) {
     let mut running = Running::start(Plan::of(2), chances);
     let mut second = running.cluster.node("second", &["--role", "projector"]);
-    second.start();
+    second.spawn();
+    // Mostly it is not ready: it stands by for a projector that is faster.
+    eventually(Duration::from_secs(90), "the second one runs", || {
+        let page = second.page("/metrics");
+        page.contains("daybook_projection_lag_records")
+    });
     for round in 1..=rounds {
         // Each is ahead for a while, and then finds that the other one has been there.
         let slow = match round % 2 {
