@@ -170,7 +170,7 @@ impl Route {
                     .peers
                     .server_streaming(&address, rpc, again)
                     .await
-                    .map(Watched::There),
+                    .map(|stream| Watched::There(Box::new(stream))),
                 None => Err(status),
             },
         }
@@ -196,7 +196,7 @@ pub enum Watched<S, A> {
     /// From here.
     Here(S),
     /// From the owner.
-    There(Streaming<A>),
+    There(Box<Streaming<A>>),
 }
 
 fn is_forwarded(metadata: &MetadataMap) -> bool {
