@@ -25,6 +25,10 @@ pub struct BenchArgs {
     /// temporary folder, and stopped at the end.
     #[arg(long, env = "DAYBOOK_BENCH_SERVER")]
     pub server: Option<String>,
+    /// cluster: a server of the cluster profile runs already, on http://127.0.0.1:7420 where
+    /// --server names no other.
+    #[arg(long, value_enum, value_name = "PROFILE", conflicts_with_all = ["data", "shards"])]
+    pub profile: Option<crate::serve::config::Profile>,
     /// Folder for the server that is started; must not exist. Kept afterwards.
     #[arg(long, conflicts_with = "server")]
     pub data: Option<PathBuf>,

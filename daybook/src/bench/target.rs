@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{BenchArgs, BenchError};
+use crate::serve::config::Profile;
 
 /// A server, and its folder and process where it is ours.
 pub struct Target {
@@ -32,11 +33,13 @@ pub struct Disk {
 impl Target {
     /// Reaches the server that `args` names, or starts one.
     pub async fn reach(args: &BenchArgs) -> Result<Self, BenchError> {
-        let target = match &args.server {
-            Some(address) => Self {
-                address: address.clone(),
-                own: None,
-            },
+        let running = match (&args.server, args.profile) {
+            (Some(address), _) => Some(address.clone()),
+            (None, Some(Profile::Cluster)) => Some("http://127.0.0.1:7420".to_owned()),
+            (None, _) => None,
+        };
+        let target = match running {
+            Some(address) => Self { address, own: None },
             None => Self::start(args)?,
         };
         let give_up = Instant::now() + Duration::from_secs(30);
