@@ -50,6 +50,9 @@ impl Service {
             let shard = self.writer.shard;
             tracing::error!(shard, %error, "INGESTION_GAP: no commands are taken from the topics of this shard");
             let why = format!("INGESTION_GAP: {error}");
+            let stopped =
+                metrics::gauge!("daybook_ingestion_stopped", "shard" => shard.to_string());
+            stopped.set(1.0);
             self.writer.shared.set_ingestion_stopped(Some(why));
             // Nothing but a new reign, or a restart that accepts it, changes this.
             let ended = reign.wait_for(|reign| reign.claim != now.claim).await;
@@ -57,6 +60,7 @@ impl Service {
                 return;
             }
             self.writer.shared.set_ingestion_stopped(None);
+            stopped.set(0.0);
         }
     }
 }

@@ -34,6 +34,10 @@ pub fn handler_config(config: &Config) -> command_handler::Config {
     command_handler::Config {
         accept_clock: config.accept_clock,
         snapshot_every_records: config.snapshot_every_records,
+        ingestion: command_handler::IngestionConfig {
+            accept_gap: config.accept_ingestion_gap,
+            ..Default::default()
+        },
         ..command_handler::Config::new(build())
     }
 }

@@ -146,6 +146,11 @@ pub struct ServeArgs {
     #[arg(long, env = "DAYBOOK_ACCEPT_CLOCK")]
     pub accept_clock: bool,
 
+    /// Go on with the topics that commands come from, though records that were never read are
+    /// not there any more (INGESTION_GAP).
+    #[arg(long, env = "DAYBOOK_ACCEPT_INGESTION_GAP")]
+    pub accept_ingestion_gap: bool,
+
     /// A snapshot is made every so many records of a shard; 0 for never. [default: 1000000]
     #[arg(long, env = "DAYBOOK_SNAPSHOT_EVERY_RECORDS", value_name = "N")]
     pub snapshot_every_records: Option<u64>,
@@ -174,6 +179,8 @@ pub struct Config {
     pub log: String,
     /// See [`ServeArgs::accept_clock`].
     pub accept_clock: bool,
+    /// See [`ServeArgs::accept_ingestion_gap`].
+    pub accept_ingestion_gap: bool,
     /// See [`ServeArgs::snapshot_every_records`].
     pub snapshot_every_records: u64,
 }
@@ -237,6 +244,8 @@ impl Config {
                 .or(file.log)
                 .unwrap_or_else(|| "info".to_owned()),
             accept_clock: args.accept_clock || file.accept_clock.unwrap_or(false),
+            // Of one start: it is not to be forgotten in a file.
+            accept_ingestion_gap: args.accept_ingestion_gap,
             snapshot_every_records: args
                 .snapshot_every_records
                 .or(file.snapshot_every_records)
