@@ -1,6 +1,8 @@
 //! Nodes that share a log's shards: what is taken away is finished first, what is given back is
 //! gone on with, and a node that slept writes nothing and tells nothing stale.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -44,7 +44,7 @@ enum Item {
 
 /// What was handed to the writer in one go.
 enum Sent {
-    Commands(Vec<Box<Command>>, Answer),
+    Commands(Vec<Command>, Answer),
     Messages(Vec<Item>, oneshot::Receiver<Result<(), Fault>>),
 }
 
@@ -209,7 +209,7 @@ impl Session {
                 self.sent.push_back(Sent::Commands(commands, answer));
                 None
             }
-            Err(_) => Some(commands.into_iter().map(Item::Command).collect()),
+            Err(_) => Some(commands.into_iter().map(Item::of).collect()),
         }
     }
 
@@ -310,7 +310,7 @@ impl Session {
         }
     }
 
-    fn decided(&mut self, command: Box<Command>, outcome: Outcome) {
+    fn decided(&mut self, command: Command, outcome: Outcome) {
         let (place, bytes) = (Place::of_record(&command.record), command.record.size());
         let topic = command.record.kind.name();
         let ingested = |result| {
@@ -336,7 +336,7 @@ impl Session {
             Outcome::Declined(why) if !is_final(&why) => {
                 metrics::counter!("daybook_ingestion_retries_total").increment(1);
                 tracing::debug!(shard = self.writer.shard, %key, %why, "a record of a topic is offered again");
-                self.again.push_back(Item::Command(command));
+                self.again.push_back(Item::of(command));
                 return;
             }
             Outcome::Declined(why @ (Fault::LedgerNotFound { .. } | Fault::InvalidArgument(_))) => {
@@ -370,9 +370,13 @@ impl Session {
 }
 
 impl Item {
-    fn command(self) -> Option<Box<Command>> {
+    fn of(command: Command) -> Self {
+        Self::Command(Box::new(command))
+    }
+
+    fn command(self) -> Option<Command> {
         match self {
-            Self::Command(command) => Some(command),
+            Self::Command(command) => Some(*command),
             Self::Message { .. } => None,
         }
     }
@@ -380,7 +384,7 @@ impl Item {
 
 /// An answer, with what it is to.
 enum Came {
-    Commands(Vec<Box<Command>>, Vec<Outcome>),
+    Commands(Vec<Command>, Vec<Outcome>),
     Messages(Vec<Item>, Result<(), Fault>),
 }
 
