@@ -225,7 +225,8 @@ impl Run<'_> {
                     let step = walk.record(sequence, &record, self.report);
                     if step == Step::Applied
                         && let Some(followed) = models
-                        && let Err(error) = followed.follow(walk, sequence, &record, self.report).await
+                        && let Err(error) =
+                            followed.follow(walk, sequence, &record, self.report).await
                     {
                         self.unreadable_models(&error);
                         *models = None;
