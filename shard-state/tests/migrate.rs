@@ -256,8 +256,8 @@ async fn a_sealed_log_takes_no_records_until_it_is_opened_again() {
         sealed(&maker.log, &here).await;
     }
     let last = |log: &MemoryLog| {
-        let entries = log.entries(0).into_iter();
-        let batch = entries.filter(|entry| entry.record_count > 0).next_back();
+        let mut entries = log.entries(0).into_iter();
+        let batch = entries.rfind(|entry| entry.record_count > 0);
         let bytes = frame::split(batch.unwrap().body).unwrap().pop().unwrap();
         schemas::record::decode(bytes).unwrap()
     };

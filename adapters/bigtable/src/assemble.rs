@@ -150,8 +150,10 @@ mod tests {
 
     #[test]
     fn a_reset_forgets_what_came_of_the_row() {
-        let mut reset = CellChunk::default();
-        reset.row_status = Some(RowStatus::ResetRow(true));
+        let reset = CellChunk {
+            row_status: Some(RowStatus::ResetRow(true)),
+            ..CellChunk::default()
+        };
         let found = rows(vec![
             chunk("a", Some("1"), "old"),
             partly(chunk("", Some("2"), "half"), 9),

@@ -69,7 +69,7 @@ async fn carry_out(calls: &Calls, commands: &[api::Command]) -> Result<(), Failu
     };
     loop {
         let reply = calls.call(rpc::BATCH_WRITE, request.clone()).await?;
-        let failures =
+        let mut failures =
             reply
                 .outcomes
                 .iter()
@@ -77,7 +77,7 @@ async fn carry_out(calls: &Calls, commands: &[api::Command]) -> Result<(), Failu
                     api::outcome::Outcome::Receipt(_) => None,
                     api::outcome::Outcome::Error(status) => Some(Failure::from_rpc_status(status)),
                 });
-        let Some(failure) = failures.last() else {
+        let Some(failure) = failures.next_back() else {
             return Ok(());
         };
         if !failure.retryable || !retry.pause().await {

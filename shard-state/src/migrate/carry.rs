@@ -213,8 +213,8 @@ impl<'a> Run<'a> {
             if source_head != target_head {
                 return Err(MigrateError::HeadDiffers {
                     ledger: name.clone(),
-                    source_head: source_head.copied(),
-                    target_head: target_head.copied(),
+                    source_head: Box::new(source_head.copied()),
+                    target_head: Box::new(target_head.copied()),
                 });
             }
         }

@@ -87,9 +87,9 @@ pub enum MigrateError {
         /// The ledger.
         ledger: LedgerName,
         /// Its head in the source.
-        source_head: Option<Head>,
+        source_head: Box<Option<Head>>,
         /// Its head in the target.
-        target_head: Option<Head>,
+        target_head: Box<Option<Head>>,
     },
     /// The log that is to be given up has records of its own: books went on there.
     #[error(
