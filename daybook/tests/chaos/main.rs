@@ -6,6 +6,10 @@
 //! them in a loop, in an order and at moments that the seed decides. They hurt the servers that
 //! the environment names, so they refuse any stack that was not started to be hurt.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a failure test tells what chance decided"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[allow(dead_code, reason = "shared with the tests of single processes")]
