@@ -6,6 +6,11 @@
 
 mod calls;
 mod feed;
+#[cfg(feature = "cluster")]
+mod kafka;
+#[cfg(not(feature = "cluster"))]
+#[path = "absent.rs"]
+mod kafka;
 mod manifest;
 mod mix;
 mod plan;
@@ -25,13 +30,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::client::failure::{Failure, Kind};
 use crate::client::{moment, output};
+use crate::serve::config::ClusterPlace;
 use calls::Calls;
 use feed::{Feed, Until};
+use kafka::Topics;
 use manifest::{Header, Manifest, Way};
 use mix::{Mix, Permille};
 use plan::Shape;
 use report::Report;
 use send::Sending;
+
+/// How the proof goes on.
+const BAR: &str = "{bar:30} {pos}/{len} {msg}";
 
 /// `daybook load`.
 #[derive(Debug, clap::Args)]
@@ -149,6 +159,9 @@ struct ProveArgs {
     /// The report as JSON.
     #[arg(long)]
     json: bool,
+    /// Where the topics are, for --to kafka.
+    #[command(flatten)]
+    cluster: ClusterPlace,
 }
 
 impl LoadArgs {
@@ -185,8 +198,19 @@ async fn load(send: SendArgs, prove: ProveArgs) -> Result<(), Failure> {
     let calls = Arc::new(Calls::new(&prove.server, prove.patience)?);
     let manifest = Arc::new(match &send.resume {
         Some(path) => Manifest::open(path)?,
-        None => begin(&send, &prove)?,
+        None => begin(&send, &prove).await?,
     });
+    let topics = match manifest.header.way {
+        Way::Kafka => Some(Topics::new(&prove.cluster)?),
+        Way::Grpc => None,
+    };
+    if let (Some(topics), Some(_)) = (&topics, &send.resume) {
+        // What has an outcome by now is not sent again.
+        let bar = bar(prove.json, BAR);
+        let gathered = topics.gather(&manifest, prove.patience, &bar).await;
+        bar.finish_and_clear();
+        gathered?;
+    }
     let until = Until {
         count: match (send.duration, manifest.header.count) {
             (Some(_), _) => None,
@@ -201,16 +225,14 @@ async fn load(send: SendArgs, prove: ProveArgs) -> Result<(), Failure> {
     let feed = Arc::new(Feed::new(Arc::clone(&manifest), until));
     let watching = watch(&feed, &manifest, until, prove.json);
     let started = Instant::now();
-    let sent = send::send(
-        &calls,
-        &feed,
-        &manifest,
-        Sending {
-            clients: usize::from(send.clients),
-            batch: usize::from(send.batch),
-        },
-    )
-    .await;
+    let sending = Sending {
+        clients: usize::from(send.clients),
+        batch: usize::from(send.batch),
+    };
+    let sent = match &topics {
+        None => send::send(&calls, &feed, &manifest, sending).await,
+        Some(topics) => topics.send(&feed, &manifest, sending, prove.patience).await,
+    };
     let took = started.elapsed();
     watching.abort();
     manifest.sync()?;
@@ -231,7 +253,7 @@ async fn load(send: SendArgs, prove: ProveArgs) -> Result<(), Failure> {
     finish(&calls, &manifest, &prove, Some(speed)).await
 }
 
-fn begin(send: &SendArgs, prove: &ProveArgs) -> Result<Manifest, Failure> {
+async fn begin(send: &SendArgs, prove: &ProveArgs) -> Result<Manifest, Failure> {
     let run: u32 = rand::random();
     let shape = Shape {
         seed: send.seed,
@@ -251,7 +273,10 @@ fn begin(send: &SendArgs, prove: &ProveArgs) -> Result<Manifest, Failure> {
     let path = send.manifest.clone();
     let path = path.unwrap_or_else(|| PathBuf::from(format!("load-{run:08x}.manifest")));
     let count = send.duration.is_none().then_some(send.count);
-    let header = Header::new(shape, send.to, prove.server.clone(), count);
+    let mut header = Header::new(shape, send.to, prove.server.clone(), count);
+    if send.to == Way::Kafka {
+        header.topics = Topics::new(&prove.cluster)?.ends().await?;
+    }
     Manifest::create(&path, header)
 }
 
@@ -322,14 +347,24 @@ async fn finish(
     prove: &ProveArgs,
     speed: Option<report::Speed>,
 ) -> Result<(), Failure> {
-    let bar = bar(prove.json, "{bar:30} {pos}/{len} {msg}");
+    let bar = bar(prove.json, BAR);
+    let mut items = match manifest.header.way {
+        Way::Kafka => {
+            let topics = Topics::new(&prove.cluster)?;
+            let gathered = topics.gather(manifest, prove.patience, &bar).await;
+            manifest.sync()?;
+            gathered.inspect_err(|_| bar.finish_and_clear())?
+        }
+        Way::Grpc => Vec::new(),
+    };
     let options = proof::Options {
         keys: prove.keys,
         deep: prove.deep.then(|| prove.operations.clone()),
     };
     let proven = proof::prove(calls, manifest, &options, &bar).await;
     bar.finish_and_clear();
-    let (counts, items) = proven?;
+    let (counts, proven) = proven?;
+    items.extend(proven);
     let report = Report::new(manifest, speed, counts, items);
     if prove.json {
         let json = serde_json::to_value(&report);

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_core::time::Timestamp;
 use schemas::record::{LogId, LogSealed};
-use shard_state::Source;
 use shard_state::migrate::{self, Given, MigrateError, Options, carry, plan, seal};
 
 use crate::client::failure::{Failure, Kind};
 use crate::client::moment;
+use crate::serve::config::ClusterPlace;
 use crate::upkeep::verify_options;
 use place::{Opened, Place};
 use report::Done;
@@ -56,6 +56,9 @@ pub struct MigrateArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Where the cluster is, for `cluster`.
+    #[command(flatten)]
+    cluster: ClusterPlace,
 }
 
 impl MigrateArgs {
@@ -90,6 +93,12 @@ fn now() -> Result<Timestamp, Failure> {
         .ok_or_else(|| Failure::broken("the clock is out of range"))
 }
 
+/// A place for people.
+fn said(args: &MigrateArgs, place: &Place) -> String {
+    let said = place.said(&args.cluster);
+    said.unwrap_or_else(|_| "the cluster".to_owned())
+}
+
 fn target(args: &MigrateArgs) -> Result<&Place, Failure> {
     let target = args.to.as_ref();
     let target = target.ok_or_else(|| Failure::usage("say where the books go: --to"))?;
@@ -101,8 +110,8 @@ fn target(args: &MigrateArgs) -> Result<&Place, Failure> {
 
 async fn rehearse(args: &MigrateArgs) -> Result<(), Failure> {
     let target = target(args)?;
-    let source = Opened::to_read(&args.from).await?;
-    let from = Source::of(source.log.as_ref());
+    let source = Opened::to_read(&args.from, &args.cluster).await?;
+    let from = source.source();
     let shards = args.shards.unwrap_or(from.shard_count);
     let bar = bar(args.json, "read");
     let planned = plan(&from, shards, tell(&bar)).await;
@@ -114,12 +123,14 @@ async fn rehearse(args: &MigrateArgs) -> Result<(), Failure> {
 }
 
 async fn give_up(args: &MigrateArgs) -> Result<(), Failure> {
-    let source = Opened::to_write(&args.from).await?;
+    let source = Opened::to_write(&args.from, &args.cluster).await?;
     let given = match (&args.lost, &args.to) {
         (Some(lost), _) => LogId::parse(lost)
             .map(|log_id| (Some(log_id), None))
             .map_err(|why| Failure::usage(why.to_string())),
-        (None, Some(to)) => Opened::to_write(to).await.map(|to| (None, Some(to))),
+        (None, Some(to)) => Opened::to_write(to, &args.cluster)
+            .await
+            .map(|to| (None, Some(to))),
         (None, None) => Err(Failure::usage("say --to, or --lost")),
     };
     let (lost, target) = match given {
@@ -136,7 +147,7 @@ async fn give_up(args: &MigrateArgs) -> Result<(), Failure> {
     let done = migrate::abandon(
         source.log.as_ref(),
         source.store.clone(),
-        &args.from.said(),
+        &said(args, &args.from),
         given,
         &args.reason,
         now()?,
@@ -154,9 +165,9 @@ async fn give_up(args: &MigrateArgs) -> Result<(), Failure> {
 
 async fn carry_over(args: &MigrateArgs) -> Result<(), Failure> {
     let to = target(args)?;
-    let source = Opened::to_write(&args.from).await?;
+    let source = Opened::to_write(&args.from, &args.cluster).await?;
     let shards = args.shards.unwrap_or(source.log.shard_count());
-    let target = match Opened::to_make(to, shards, args.shards.is_some()).await {
+    let target = match Opened::to_fill(to, &args.cluster, shards, args.shards.is_some()).await {
         Ok(target) => target,
         Err(failure) => {
             source.close().await;
@@ -191,12 +202,12 @@ async fn between(
         .map_err(|error| failed(error, args))?;
     let to_there = LogSealed {
         moved_to: target.log.log_id(),
-        place: Arc::from(to.said()),
+        place: Arc::from(to.said(&args.cluster)?),
     };
     let sealed = seal(source.log.as_ref(), source.store.clone(), &to_there, now()?)
         .await
         .map_err(|error| failed(error, args))?;
-    let from = Source::of(source.log.as_ref());
+    let from = source.source();
     let options = Options::new(now()?, rand::random());
     let bar = bar(args.json, "carried over");
     let carried = carry(&from, &sealed, target.log.as_ref(), options, tell(&bar)).await;
@@ -221,7 +232,7 @@ async fn between(
             bar.set_position(at.sequence);
         }
     };
-    let into = Source::of(target.log.as_ref());
+    let into = target.source();
     let report = shard_state::verify::verify(&into, None, None, &options, told).await;
     bar.finish_and_clear();
     let report = report.map_err(|error| Failure::broken(error.to_string()))?;

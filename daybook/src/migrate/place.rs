@@ -9,8 +9,10 @@ use adapter_embedded::{Embedded, Options};
 use adapter_object_store::ObjectSnapshots;
 use ports::log::EventLog;
 use ports::snapshot::SnapshotStore;
+use shard_state::Source;
 
 use crate::client::failure::Failure;
+use crate::serve::config::ClusterPlace;
 use crate::serve::embedded::{SNAPSHOTS, open_failure};
 
 /// A place, as the command line says it.
@@ -18,13 +20,18 @@ use crate::serve::embedded::{SNAPSHOTS, open_failure};
 pub(super) enum Place {
     /// A data folder.
     Folder(PathBuf),
+    /// The cluster that flags, environment and file say.
+    Cluster,
 }
 
 impl FromStr for Place {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(Self::Folder(PathBuf::from(text)))
+        Ok(match text {
+            "cluster" => Self::Cluster,
+            folder => Self::Folder(PathBuf::from(folder)),
+        })
     }
 }
 
@@ -33,17 +40,25 @@ impl Place {
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::Folder(folder) => Some(folder),
+            Self::Cluster => None,
         }
     }
 
     /// As it is put on record, for people.
-    pub(super) fn said(&self) -> String {
-        match self {
+    ///
+    /// # Errors
+    /// The settings of the cluster are not right.
+    pub(super) fn said(&self, cluster: &ClusterPlace) -> Result<String, Failure> {
+        Ok(match self {
             Self::Folder(folder) => std::path::absolute(folder)
                 .unwrap_or_else(|_| folder.clone())
                 .display()
                 .to_string(),
-        }
+            Self::Cluster => {
+                let (cluster, _) = cluster.load()?;
+                format!("cluster {} (Kafka {})", cluster.name, cluster.kafka.servers)
+            }
+        })
     }
 
     /// Whether both are the same place.
@@ -53,8 +68,17 @@ impl Place {
                 let real = |path: &Path| std::fs::canonicalize(path).ok();
                 a == b || real(a).is_some_and(|a| real(b) == Some(a))
             }
+            (Self::Cluster, Self::Cluster) => true,
+            _ => false,
         }
     }
+}
+
+/// What a log is kept in.
+enum Medium {
+    Folder(Embedded),
+    #[cfg(feature = "cluster")]
+    Cluster(Option<crate::serve::cluster::open::Opened>),
 }
 
 /// A log, opened.
@@ -63,21 +87,25 @@ pub(super) struct Opened {
     pub(super) log: Arc<dyn EventLog>,
     /// Its snapshots, which shorten replay.
     pub(super) store: Option<Arc<dyn SnapshotStore>>,
-    embedded: Embedded,
+    medium: Medium,
 }
 
 impl Opened {
     /// To be read alone, beside whoever serves it.
-    pub(super) async fn to_read(place: &Place) -> Result<Self, Failure> {
-        let Place::Folder(folder) = place;
+    pub(super) async fn to_read(place: &Place, cluster: &ClusterPlace) -> Result<Self, Failure> {
+        let Place::Folder(folder) = place else {
+            return whole(cluster).await;
+        };
         let embedded = Embedded::open_read_only(folder).await;
         let embedded = embedded.map_err(|error| open_failure(error, folder))?;
-        Ok(Self::of(embedded, None))
+        Ok(Self::folder(embedded, None))
     }
 
     /// One that is there already, to be written; nobody serves it.
-    pub(super) async fn to_write(place: &Place) -> Result<Self, Failure> {
-        let Place::Folder(folder) = place;
+    pub(super) async fn to_write(place: &Place, cluster: &ClusterPlace) -> Result<Self, Failure> {
+        let Place::Folder(folder) = place else {
+            return whole(cluster).await;
+        };
         let embedded = Embedded::open(folder, Options::default()).await;
         let embedded = embedded.map_err(|error| open_failure(error, folder))?;
         let store: Option<Arc<dyn SnapshotStore>> = match folder.join(SNAPSHOTS).is_dir() {
@@ -86,13 +114,28 @@ impl Opened {
                 .map(|store| Arc::new(store) as Arc<dyn SnapshotStore>),
             false => None,
         };
-        Ok(Self::of(embedded, store))
+        Ok(Self::folder(embedded, store))
     }
 
-    /// One that is made where it is not there; `shards` counts where it is new, and must fit
-    /// where it was `asked` for.
-    pub(super) async fn to_make(place: &Place, shards: u32, asked: bool) -> Result<Self, Failure> {
-        let Place::Folder(folder) = place;
+    /// One that is carried into. A folder is made where it is not there, with so many shards;
+    /// one that is there, or a cluster, must have as many where they were asked for.
+    pub(super) async fn to_fill(
+        place: &Place,
+        cluster: &ClusterPlace,
+        shards: u32,
+        asked: bool,
+    ) -> Result<Self, Failure> {
+        let Place::Folder(folder) = place else {
+            let opened = log_alone(cluster).await?;
+            let found = opened.log.shard_count();
+            if asked && found != shards {
+                opened.close().await;
+                return Err(Failure::usage(format!(
+                    "the cluster was set up with {found} shards, and {shards} were asked for"
+                )));
+            }
+            return Ok(opened);
+        };
         let is_new = !folder.exists()
             || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
         let options = Options {
@@ -102,26 +145,84 @@ impl Opened {
         };
         let embedded = Embedded::open(folder, options).await;
         let embedded = embedded.map_err(|error| open_failure(error, folder))?;
-        Ok(Self::of(embedded, None))
+        Ok(Self::folder(embedded, None))
     }
 
-    fn of(embedded: Embedded, store: Option<Arc<dyn SnapshotStore>>) -> Self {
+    fn folder(embedded: Embedded, store: Option<Arc<dyn SnapshotStore>>) -> Self {
         Self {
             log: embedded.log(),
             store,
-            embedded,
+            medium: Medium::Folder(embedded),
         }
+    }
+
+    /// The whole of it, to be read.
+    pub(super) fn source(&self) -> Source {
+        Source::of(self.log.as_ref())
     }
 
     /// What the medium's own check of every page finds.
     pub(super) async fn check_pages(&self) -> Result<Vec<String>, Failure> {
-        let found = self.embedded.check_log_pages().await;
-        found.map_err(|error| Failure::broken(error.to_string()))
+        match &self.medium {
+            Medium::Folder(embedded) => {
+                let found = embedded.check_log_pages().await;
+                found.map_err(|error| Failure::broken(error.to_string()))
+            }
+            #[cfg(feature = "cluster")]
+            Medium::Cluster(_) => Ok(Vec::new()),
+        }
     }
 
     /// Ends.
     pub(super) async fn close(self) {
         drop(self.log);
-        self.embedded.close().await;
+        match self.medium {
+            Medium::Folder(embedded) => embedded.close().await,
+            #[cfg(feature = "cluster")]
+            Medium::Cluster(Some(opened)) => opened.close().await,
+            #[cfg(feature = "cluster")]
+            Medium::Cluster(None) => {}
+        }
     }
+}
+
+/// The cluster's log with its archive, and its snapshots.
+#[cfg(feature = "cluster")]
+async fn whole(cluster: &ClusterPlace) -> Result<Opened, Failure> {
+    use crate::serve::cluster::open::{open, open_log};
+    let (cluster, _) = cluster.load()?;
+    let connection =
+        adapter_kafka::Connection::new(crate::serve::cluster::settings::kafka(&cluster)?);
+    let kafka = open_log(&connection, None, None).await?;
+    let opened = open(&cluster, kafka, None).await?;
+    Ok(Opened {
+        log: Arc::clone(&opened.stores.log),
+        store: Some(Arc::clone(&opened.stores.snapshots)),
+        medium: Medium::Cluster(Some(opened)),
+    })
+}
+
+/// The cluster's log alone: nothing else is there yet.
+#[cfg(feature = "cluster")]
+async fn log_alone(cluster: &ClusterPlace) -> Result<Opened, Failure> {
+    use crate::serve::cluster::open::open_log;
+    let (cluster, _) = cluster.load()?;
+    let connection =
+        adapter_kafka::Connection::new(crate::serve::cluster::settings::kafka(&cluster)?);
+    let kafka = open_log(&connection, None, None).await?;
+    Ok(Opened {
+        log: kafka,
+        store: None,
+        medium: Medium::Cluster(None),
+    })
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn whole(_: &ClusterPlace) -> Result<Opened, Failure> {
+    Err(crate::serve::cluster::without_feature())
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn log_alone(_: &ClusterPlace) -> Result<Opened, Failure> {
+    Err(crate::serve::cluster::without_feature())
 }

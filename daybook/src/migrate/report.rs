@@ -5,7 +5,7 @@ use shard_state::Source;
 use shard_state::migrate::{Carried, Plan};
 use shard_state::verify::Report;
 
-use super::{MigrateArgs, Place};
+use super::{MigrateArgs, Place, said};
 use crate::client::output::{self, BOLD, CYAN, DIM, GREEN, RED, Table, cell};
 use crate::upkeep;
 
@@ -42,9 +42,9 @@ pub(super) fn show_plan(plan: &Plan, source: &Source, args: &MigrateArgs, target
     ));
     output::line(format!(
         "{} ({} shards) would go to {} ({} shards):",
-        args.from.said(),
+        said(args, &args.from),
         source.shard_count,
-        target.said(),
+        said(args, target),
         plan.shards.len()
     ));
     let mut table = Table::new(&[">shard", ">ledgers", ">records", ">bytes"]);
@@ -91,8 +91,8 @@ pub(super) fn show_done(done: &Done, args: &MigrateArgs, target: &Place) {
     }
     output::line(format!(
         "{GREEN}carried over{GREEN:#} {} to {CYAN}{}{CYAN:#}",
-        args.from.said(),
-        target.said()
+        said(args, &args.from),
+        said(args, target)
     ));
     output::line(format!(
         "  {DIM}from{DIM:#}      log {}, sealed: it takes no more records",
@@ -133,12 +133,13 @@ pub(super) fn show_done(done: &Done, args: &MigrateArgs, target: &Place) {
             heads.len() - HEADS_SHOWN
         ));
     }
-    if let Some(folder) = target.folder() {
-        output::line(format!(
+    output::line(match target.folder() {
+        Some(folder) => format!(
             "  {DIM}try{DIM:#}       daybook serve --data {}",
             folder.display()
-        ));
-    }
+        ),
+        None => format!("  {DIM}try{DIM:#}       daybook serve --profile cluster"),
+    });
 }
 
 pub(super) fn show_given_up(reopened: u32, log_id: LogId, args: &MigrateArgs) {
@@ -150,10 +151,10 @@ pub(super) fn show_given_up(reopened: u32, log_id: LogId, args: &MigrateArgs) {
         return;
     }
     output::line(match reopened {
-        0 => format!("{} was not sealed", args.from.said()),
+        0 => format!("{} was not sealed", said(args, &args.from)),
         _ => format!(
             "{GREEN}open again{GREEN:#} {}: log {log_id} takes records, the other one never will",
-            args.from.said()
+            said(args, &args.from)
         ),
     });
 }

@@ -84,7 +84,7 @@ pub async fn carry(
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> Result<Carried, MigrateError> {
     let mut run = Run::begin(source, sealed, target, options).await?;
-    let mut merge = Merge::start(source);
+    let mut merge = Merge::of_sealed(source, sealed).await;
     let (mut done, all) = (0_u64, merge.records());
     while let Some(item) = merge.next().await? {
         run.take(item).await?;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger_core::name::LedgerName;
 use ports::log::Position;
@@ -11,10 +12,14 @@ use schemas::record::{RecordHash, SealedRecord};
 use tokio::sync::mpsc;
 
 use super::MigrateError;
+use super::seal::Sealed;
 use crate::divergence::{Divergence, What};
 use crate::pipeline::{self, Body, End, Stretch};
 use crate::recover::{PROGRESS_RECORDS, RecoverError};
 use crate::source::Source;
+
+/// How long a reader may take to hear of what was written.
+const SEEN: Duration = Duration::from_secs(30);
 
 /// A record and where it stands in the source.
 #[derive(Debug)]
@@ -43,8 +48,24 @@ struct Shard {
 impl Merge {
     /// Reads `source` up to what it holds now.
     pub(super) fn start(source: &Source) -> Self {
-        let shards = (0..source.shard_count).map(|number| {
-            let end = *source.reader.watch(number).borrow();
+        let ends = (0..source.shard_count).map(|shard| *source.reader.watch(shard).borrow());
+        Self::before(source, ends)
+    }
+
+    /// Reads `source` up to the records that sealed it.
+    pub(super) async fn of_sealed(source: &Source, sealed: &[Sealed]) -> Self {
+        for (shard, sealed) in (0..source.shard_count).zip(sealed) {
+            // A reader may hear of what was just written a moment later. Where it never does,
+            // the shard is found to end early.
+            let mut next = source.reader.watch(shard);
+            let there = next.wait_for(|next| *next > sealed.at.sequence);
+            let _ = tokio::time::timeout(SEEN, there).await;
+        }
+        Self::before(source, sealed.iter().map(|sealed| sealed.at.sequence + 1))
+    }
+
+    fn before(source: &Source, ends: impl Iterator<Item = u64>) -> Self {
+        let shards = (0..source.shard_count).zip(ends).map(|(number, end)| {
             let reader = Arc::clone(&source.reader);
             Shard {
                 number,
