@@ -143,7 +143,7 @@ struct ProveArgs {
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = moment::duration)]
     patience: Duration,
     /// Keys that the proof asks for one by one, at most; evenly over all.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     keys: u64,
     /// Let the server verify log, read models, history and snapshots against each other, too.
     #[arg(long)]

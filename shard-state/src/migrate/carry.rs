@@ -21,8 +21,8 @@ use crate::recover::{PROGRESS_RECORDS, RecoverError, find_record};
 use crate::source::Source;
 use crate::state::ShardState;
 
-/// A batch is committed when it has so many bytes.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// A batch is committed when it has so many bytes: whoever looks for one record reads its batch.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// How to carry over.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub struct Options {
     pub now: Timestamp,
     /// See [`ledger_core::ledger::LedgerState::new`].
     pub hash_seed: u64,
-    /// A batch has no more records than this, and no more than about a megabyte.
+    /// A batch has no more records than this, and no more than about 256 KiB.
     pub batch_records: u32,
 }
 
@@ -41,7 +41,7 @@ impl Options {
         Self {
             now,
             hash_seed,
-            batch_records: 8_000,
+            batch_records: 1_000,
         }
     }
 }
