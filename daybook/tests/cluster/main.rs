@@ -8,6 +8,8 @@
 mod process;
 mod support;
 
+mod load;
+mod moves;
 mod nodes;
 mod restore;
 mod serve;
