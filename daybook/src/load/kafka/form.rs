@@ -4,7 +4,7 @@ use schemas::ingest::Encoding;
 use schemas::proto::ingest::v1 as proto;
 
 use crate::load::feed::Due;
-use crate::load::plan::{Defect, Kind, Purpose, Shape};
+use crate::load::plan::{BANK, Defect, Kind, Purpose, Shape};
 use crate::load::wire::{ASSET, Fields};
 
 /// A record that is to be produced.
@@ -24,8 +24,7 @@ impl Form {
         let planned = &due.planned;
         let fields = Fields::of(shape, planned, due.stamp);
         let ledger = shape.ledger_name(planned.ledger);
-        // By the original's number: a repeat may come in the other form, and is the same all
-        // the same.
+        // A repeat may come in the other form, and is the same all the same.
         let encoding = match (planned.number / 2) % 2 {
             0 => Encoding::Protobuf,
             _ => Encoding::Json,
@@ -36,10 +35,11 @@ impl Form {
             credit,
             amount,
         } = fields;
-        // The ledger's settlement account is the bank's own: left out every other time.
-        let bank = |name: String| match planned.original % 2 {
-            0 => String::new(),
-            _ => name,
+        // The ledger's settlement account is the bank's own: left out every third time.
+        let bank = |name: String| {
+            let is_left_out =
+                planned.original.is_multiple_of(3) && name == Shape::account_name(BANK);
+            if is_left_out { String::new() } else { name }
         };
         let asset = ASSET.to_owned();
         let (topic, mut payload) = match planned.kind {

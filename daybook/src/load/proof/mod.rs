@@ -203,7 +203,10 @@ impl Proof<'_> {
             timeout: std::time::Duration::from_secs(3_600),
             ..ClientArgs::of(operations, "")
         });
-        let request = api::VerifyRequest::default();
+        let request = api::VerifyRequest {
+            deep: true,
+            ..Default::default()
+        };
         let mut stream = session.stream(rpc::VERIFY, request).await?;
         let mut item = Item::new(
             "the server's own verification finds log, read models, history and snapshots agree",
