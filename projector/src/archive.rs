@@ -11,6 +11,7 @@ use ports::log::{LogError, LogReader, Position};
 use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::heard::heard;
 use crate::priority;
 use crate::status::State;
 
@@ -279,6 +280,7 @@ impl Follower {
         };
         let last = next - 1;
         if begin.sequence <= last {
+            heard(self.reader.as_ref(), shard, last).await;
             let in_log = self.reader.entry_of(shard, last).await;
             let in_log = in_log.map_err(Failure::Log)?;
             let archived = self.archive.reader().entry_of(shard, last).await;

@@ -11,6 +11,7 @@ mod fill;
 mod fold;
 mod follow;
 mod heads;
+mod heard;
 mod priority;
 mod projector;
 mod rebuild;

@@ -10,6 +10,7 @@ use schemas::record::{self, LogId, Payload, Record, RecordHash, SealedRecord};
 
 use crate::failure::{Failure, Misfit};
 use crate::fold::Fold;
+use crate::heard::heard;
 
 /// Bytes that are read at once: the log's bytes of a stretch need not be in memory together.
 const READ_BYTES: usize = 4 * 1024 * 1024;
@@ -115,6 +116,7 @@ impl Cursor {
             expected: at.record_hash,
             found,
         };
+        heard(reader, shard, at.sequence).await;
         let entry = reader
             .entry_of(shard, at.sequence)
             .await

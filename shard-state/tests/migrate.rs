@@ -16,6 +16,7 @@ use ports::routing::chain_shard;
 use schemas::record::{LogSealed, Payload, frame};
 use shard_state::migrate::{
     Carried, Given, MigrateError, Options, Sealed, abandon, carry, check_target, plan, seal,
+    sealed_for,
 };
 use shard_state::recover::{self, RecoverError};
 use shard_state::restore::{Point, restore};
@@ -271,6 +272,9 @@ async fn a_sealed_log_takes_no_records_until_it_is_opened_again() {
     assert_eq!(seals, 1, "a seal whose outcome was lost is looked up");
     let state = recovered(&maker.log, 0).await.unwrap();
     assert_eq!(state.sealed().unwrap().moved_to, log_id(2));
+    let found = sealed_for(&maker.log).await.unwrap();
+    assert_eq!(found.as_ref(), state.sealed());
+    assert_eq!(sealed_for(&here).await.unwrap(), None);
     assert!(verified(&maker.log).await.is_clean());
 
     let other = seal(&maker.log, None, &to(&there), now())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger_core::time::Timestamp;
 use ports::log::EventLog;
 use ports::snapshot::SnapshotStore;
-use schemas::record::{LogId, LogSealed, Payload};
+use schemas::record::{LogId, LogSealed, Payload, Record};
 
 use super::MigrateError;
 use super::seal::{reopen, seal_shard};
@@ -73,11 +73,39 @@ pub async fn abandon(
     reopen(source, store, moved_to, &Arc::from(reason), now).await
 }
 
+/// Where the books went, where the log is sealed: told by its last records alone.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn sealed_for(log: &dyn EventLog) -> Result<Option<LogSealed>, MigrateError> {
+    for shard in 0..log.shard_count() {
+        if let Some(record) = last_record(log, shard).await?
+            && let Payload::LogSealed(sealed) = record.payload
+            && record.log_id == log.log_id()
+        {
+            return Ok(Some(sealed));
+        }
+    }
+    Ok(None)
+}
+
 async fn stand(log: &dyn EventLog, shard: u32) -> Result<Stand, MigrateError> {
+    let Some(record) = last_record(log, shard).await? else {
+        return Ok(Stand::NotBegun);
+    };
+    Ok(match record.payload {
+        _ if record.log_id != log.log_id() => Stand::NotBegun,
+        Payload::LogMigrated(_) | Payload::LogSealed(_) => Stand::Begun,
+        _ => Stand::Served,
+    })
+}
+
+/// The last record of a shard.
+async fn last_record(log: &dyn EventLog, shard: u32) -> Result<Option<Record>, MigrateError> {
     let reader = log.reader();
     let last = reader.watch(shard).borrow().saturating_sub(1);
     if last == 0 {
-        return Ok(Stand::NotBegun);
+        return Ok(None);
     }
     let damaged = |error| MigrateError::Target(Box::new(error));
     let entry = reader.entry_of(shard, last).await?;
@@ -92,10 +120,5 @@ async fn stand(log: &dyn EventLog, shard: u32) -> Result<Stand, MigrateError> {
             source: bytes.error,
         })
     })?;
-    let record = record.record;
-    Ok(match record.payload {
-        _ if record.log_id != log.log_id() => Stand::NotBegun,
-        Payload::LogMigrated(_) | Payload::LogSealed(_) => Stand::Begun,
-        _ => Stand::Served,
-    })
+    Ok(Some(record.record))
 }

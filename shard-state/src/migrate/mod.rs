@@ -24,7 +24,7 @@ use schemas::record::{LogId, SealedShard};
 use crate::place::Head;
 use crate::recover::RecoverError;
 
-pub use abandon::{Given, abandon};
+pub use abandon::{Given, abandon, sealed_for};
 pub use carry::{Carried, CarriedShard, Options, carry, check_target};
 pub use merge::{Plan, PlannedShard, plan};
 pub use seal::{Sealed, seal};

@@ -32,6 +32,10 @@ pub async fn start(
     let share = Share::of(config, &connection, identity.shard_count, &address)?;
     let kafka = open_log(&connection, share.gate, Some(&waiting)).await?;
     let opened = open(cluster, kafka, Some(&waiting)).await?;
+    if let Some(failure) = sealed(&opened).await {
+        opened.close().await;
+        return Err(failure);
+    }
     waiting.say("the parts of its roles start");
     match start_parts(config, &connection, &opened, share.ownership).await {
         Ok(parts) => Ok(parts.finish(|| -> node::Closing { Box::pin(opened.close()) })),
@@ -40,6 +44,18 @@ pub async fn start(
             Err(failure)
         }
     }
+}
+
+/// Says where the books went, where the log is sealed. A shard that cannot be looked at now is
+/// judged by its writer.
+async fn sealed(opened: &Opened) -> Option<Failure> {
+    let sealed = shard_state::migrate::sealed_for(opened.kafka.as_ref()).await;
+    let sealed = sealed.ok().flatten()?;
+    let message = format!(
+        "the log was sealed: the books went over to log {}, at {}",
+        sealed.moved_to, sealed.place
+    );
+    Some(Failure::new(Kind::Broken, "LOG_SEALED", message))
 }
 
 /// What other nodes reach this one by.
