@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::assemble::{self, Stored};
 use super::follow::Follower;
-use super::tail::Held;
+use super::tail::{End, Held};
 use super::{Shard, Shared, find};
 
 /// See [`LogReader`].
@@ -28,22 +28,25 @@ impl Reader {
 
     /// Looks the end up where nobody in this process moves it.
     async fn freshen(&self, shard: u32, known: &Shard) -> Result<(), LogError> {
-        if known.tail.is_live() {
-            return Ok(());
+        if !known.tail.is_live() {
+            let end = self.asked(shard, known).await?;
+            known.tail.found(end);
         }
+        Ok(())
+    }
+
+    /// Asks the broker where the end is.
+    async fn asked(&self, shard: u32, known: &Shard) -> Result<End, LogError> {
         let before = known.tail.end();
         let pool = &self.shared.pool;
         let from = before.next_offset;
-        let end = pool
-            .run(shard, from, move |stream| {
-                match stream.bounds(shard)?.1 > from {
-                    true => find::end(stream, shard),
-                    false => Ok(before),
-                }
-            })
-            .await?;
-        known.tail.found(end);
-        Ok(())
+        pool.run(shard, from, move |stream| {
+            match stream.bounds(shard)?.1 > from {
+                true => find::end(stream, shard),
+                false => Ok(before),
+            }
+        })
+        .await
     }
 
     /// The last entry of `shard`, a control entry too.
@@ -130,13 +133,20 @@ impl LogReader for Reader {
             self.freshen(shard, known).await?;
             held = known.tail.entry_of(sequence);
         }
-        match held {
+        let end = match held {
             Held::Entries(entries) => return Ok(entries.into_iter().next()),
+            Held::Before(_) => known.tail.end(),
+            // Who follows another process's commits hears of them a little after they are there,
+            // and somebody else may have seen them already.
+            Held::Nothing if sequence > 0 && known.tail.is_live() => {
+                self.asked(shard, known).await?
+            }
             Held::Nothing => return Ok(None),
-            Held::Before(_) => {}
+        };
+        if sequence >= end.next_sequence {
+            return Ok(None);
         }
         let shared = Arc::clone(&self.shared);
-        let end = known.tail.end();
         let found = self
             .shared
             .pool
