@@ -21,10 +21,13 @@ const ROOMS: &[&str] = &[
 
 /// Words in capitals with an underscore that are no codes, and what they are.
 const OTHERS: &[(&str, &str)] = &[
+    ("CAPTURE", "how a column spells what a transaction came of"),
+    ("DIRECT", "how a column spells what a transaction came of"),
     ("FROZEN_ALL", "how a column spells a status"),
     ("FROZEN_CREDITS", "how a column spells a status"),
     ("FROZEN_DEBITS", "how a column spells a status"),
     ("OUT_DIR", "a variable of cargo's"),
+    ("REVERSAL", "how a column spells what a transaction came of"),
 ];
 
 /// Names of gRPC's own codes, which come with a code of ours.

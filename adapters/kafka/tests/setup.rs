@@ -45,8 +45,12 @@ async fn it_can_be_run_again_and_several_at_once_agree() {
 async fn what_is_wrong_is_said_plainly() {
     let connection = stack::connection();
     let admin: AdminClient<DefaultClientContext> = connection.client().create().unwrap();
-    let topic =
-        |name| NewTopic::new(name, 3, TopicReplication::Fixed(1)).set("retention.ms", "1000");
+    let topic = |name| {
+        NewTopic::new(name, 3, TopicReplication::Fixed(1))
+            .set("retention.ms", "1000")
+            // The brokers' own default may be large enough.
+            .set("max.message.bytes", "100000")
+    };
     let events = connection.topics().events.to_string();
     admin
         .create_topics(&[topic(&events)], &AdminOptions::new())

@@ -28,6 +28,7 @@ mod traffic;
 mod at_random;
 mod clock;
 mod killed;
+mod owners;
 mod poison;
 mod projectors;
 mod restored;

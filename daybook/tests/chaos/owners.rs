@@ -19,8 +19,6 @@ use crate::traffic::{Plan, Traffic};
 const SHARDS: u32 = 4;
 /// A killed node's shards are served by another within this.
 const TAKEN_OVER: Duration = Duration::from_secs(10);
-/// The same on a machine that has more to do than it can.
-const TAKEN_OVER_BUSY: Duration = Duration::from_secs(90);
 const BALANCED: Duration = Duration::from_secs(60);
 
 /// Two command nodes, a projector, and clients of both nodes.
@@ -32,14 +30,6 @@ struct Shared {
     views: Node,
     cluster: Cluster,
     servers: Servers,
-}
-
-/// Whether more is running than there are processors for, so that times say nothing.
-fn is_busy() -> bool {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
-    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
-    let processors = std::thread::available_parallelism().unwrap().get();
-    load > 3.0 * processors as f64
 }
 
 /// The shards that a node serves, with their epochs.
