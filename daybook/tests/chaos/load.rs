@@ -32,6 +32,8 @@ impl Load {
             .args(["--duration", "1h", "--rate", "100", "--batch", "10"])
             .args(["--clients", "3", "--ledgers", "3", "--accounts", "20"])
             .args(["--patience", "240s", "--seed", &seed.to_string()])
+            // Each look-up by key reads the log; the other claims look at every command.
+            .args(["--keys", "2000"])
             .args(["--manifest", "load.manifest"])
             .current_dir(folder)
             .stdin(Stdio::null())
