@@ -242,9 +242,13 @@ pub enum ProjectionError {
         found: Option<Box<Checkpoint>>,
     },
     /// The account history stands before the stretch that was to be written (its store lost
-    /// what it had, or was never filled): it is to be filled from the log up to there first.
-    /// Nothing was written.
-    #[error("the account history of shard {shard} has got to {found:?} only")]
+    /// what it had, or was never filled), or behind the read models that are to be shown with it:
+    /// it is to be filled from the log up to there first. Nothing was written.
+    #[error(
+        "the account history of shard {shard} has got to record {} only, and is filled from the \
+         log while a projector runs",
+        found.as_ref().map_or(0, |found| found.sequence)
+    )]
     HistoryBehind {
         /// The shard.
         shard: u32,

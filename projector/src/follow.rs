@@ -28,6 +28,9 @@ const AHEAD_RECORDS_MIN: u64 = 32 * 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How often who has nothing to write looks whether the history still has what was written.
+const HISTORY_LOOK: Duration = Duration::from_secs(2);
+
 /// How long a projector leaves a shard to one that was faster.
 const STAND_BY: Duration = Duration::from_secs(1);
 
@@ -102,6 +105,12 @@ impl Follower {
                             return Err(Failure::Internal("the log is closed".to_owned()));
                         },
                         wish = wishes.changed(), if wishing => wishing = wish.is_ok(),
+                        () = tokio::time::sleep(HISTORY_LOOK), if self.history.is_some() => {
+                            if self.has_lost_history(place.as_ref()).await {
+                                place = None;
+                                filling = Some(Fill::Look);
+                            }
+                        }
                     }
                 }
                 Ok(Step::Applied(gather)) => {
@@ -189,6 +198,19 @@ impl Follower {
             }
         };
         Ok(Step::Applied(Duration::ZERO))
+    }
+
+    /// Whether the history stands before the read models. Who writes to it is told so; who has
+    /// nothing to write has to look, or readers would wait for the next command.
+    async fn has_lost_history(&self, place: Option<&Place>) -> bool {
+        let (Some(history), Some(place)) = (&self.history, place) else {
+            return false;
+        };
+        match history.checkpoint(self.config.shard).await {
+            Ok(found) => found.map_or(0, |found| found.sequence) + 1 < place.at.next_sequence(),
+            // It cannot be reached, which whoever needs it says.
+            Err(_) => false,
+        }
     }
 
     /// `None` where there is nothing to fill.

@@ -106,6 +106,26 @@ async fn a_lost_history_is_as_it_was() {
     projector.stop().await;
 }
 
+/// Nobody would read it before the next command otherwise, and there may be none for long.
+#[tokio::test]
+async fn a_lost_history_is_filled_while_nothing_is_written() {
+    let world = World::new(5).await;
+    let projector = world.follow();
+    let last = world.last();
+    until(&projector, |status| status.applied() == last).await;
+    world.history.lose();
+    let expected = world.expected().await;
+    let begun = tokio::time::Instant::now();
+    while world.history != expected {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it is not filled"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    projector.stop().await;
+}
+
 #[tokio::test]
 async fn read_models_that_never_had_a_history_get_one() {
     let mut world = World::new(2).await;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gcloud_sdk::google::bigtable::admin::v2::bigtable_table_admin_client::BigtableTableAdminClient;
 use gcloud_sdk::google::bigtable::v2::bigtable_client::BigtableClient;
@@ -31,6 +31,9 @@ const RETRIES: [Duration; 4] = [
     Duration::from_millis(250),
     Duration::from_secs(1),
 ];
+
+/// A call is not made again when so much time went by since it was made first.
+const RETRY_FOR: Duration = Duration::from_secs(10);
 
 /// Largest answer or request: several times the largest batch of the log.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -172,6 +175,7 @@ impl Client {
         Fut: Future<Output = Result<T, BigtableError>>,
     {
         let mut waits = RETRIES.iter();
+        let started = Instant::now();
         loop {
             let error = match call().await {
                 Err(BigtableError::Missing(_)) if self.config.is_emulator() => {
@@ -182,7 +186,7 @@ impl Client {
                 done => return done,
             };
             match waits.next() {
-                Some(wait) if error.is_transient() => {
+                Some(wait) if error.is_transient() && started.elapsed() < RETRY_FOR => {
                     tracing::debug!(%error, "a call is made again");
                     tokio::time::sleep(*wait).await;
                 }

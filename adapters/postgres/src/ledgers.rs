@@ -86,16 +86,17 @@ pub(crate) async fn ledgers(
     Ok(ledgers?)
 }
 
-/// See [`ports::views::Views::progress`].
+/// How far the read models have got with the ledger (see [`ports::views::Views::progress`]), and its
+/// shard.
 pub(crate) async fn progress(
     connection: &mut PgConnection,
     generation: &Generation,
     log_id: LogId,
     ledger: &LedgerName,
-) -> Result<Option<LedgerProgress>, Failure> {
+) -> Result<Option<(u32, LedgerProgress)>, Failure> {
     let row = sqlx::query(generation.sql(
         "SELECT c.sequence, c.record_hash, c.position, c.recorded_at,
-                h.ledger_sequence, h.record_hash, h.recorded_at
+                h.ledger_sequence, h.record_hash, h.recorded_at, l.shard
            FROM $g.ledgers l JOIN $g.heads h USING (ledger_id)
            JOIN $g.checkpoints c ON c.shard = l.shard AND c.record_hash IS NOT NULL
           WHERE l.name = $1",
@@ -104,21 +105,11 @@ pub(crate) async fn progress(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(LedgerProgress {
+    let progress = LedgerProgress {
         checkpoint: get_checkpoint(&row, 0, log_id)?,
         head: get_head(&row, 4, 0)?,
-    }))
-}
-
-/// The ledger's head.
-pub(crate) async fn head_of(
-    connection: &mut PgConnection,
-    generation: &Generation,
-    ledger: &LedgerName,
-) -> Result<Option<HeadRow>, Failure> {
-    let ledgers = std::slice::from_ref(ledger);
-    let mut found = heads_of(connection, generation, ledgers).await?;
-    Ok(found.pop().flatten())
+    };
+    Ok(Some((get_u32(&row, 7)?, progress)))
 }
 
 /// The heads of `ledgers`, in order.

@@ -6,7 +6,7 @@ use ledger_core::facts::KeyEntry;
 use ledger_core::key::{IdempotencyKey, TransactionId};
 use ledger_core::name::{AccountName, LedgerName};
 use ledger_core::time::{Day, Timestamp};
-use ports::projection::{HeadRow, HistoryRow, PlaceRow, ProjectionError};
+use ports::projection::{Checkpoint, HeadRow, HistoryRow, PlaceRow, ProjectionError};
 use ports::views::{
     AccountFilter, DayBucket, HistoryRange, LedgerProgress, LedgerView, TransactionFilter,
     TransactionView, Views,
@@ -17,12 +17,52 @@ use crate::models::{ReadModels, ask};
 use crate::{accounts, ledgers, places, transactions};
 
 impl ReadModels {
-    /// How far the ledger has been applied: the history knows more, which is not shown yet.
-    async fn reached(&self, ledger: &LedgerName) -> Result<Option<u64>, ProjectionError> {
-        let head = ask!(self.shared, Lane::Queries, |connection, generation| {
-            ledgers::head_of(connection, generation, ledger)
-        });
-        Ok(head?.map(|head: HeadRow| head.ledger_sequence))
+    /// How far the ledger has been applied, and its shard.
+    async fn reached(
+        &self,
+        ledger: &LedgerName,
+    ) -> Result<Option<(u32, LedgerProgress)>, ProjectionError> {
+        let log_id = self.shared.log_id;
+        ask!(self.shared, Lane::Queries, |connection, generation| {
+            ledgers::progress(connection, generation, log_id, ledger)
+        })
+    }
+
+    /// What `read` finds in the history up to the ledger sequence that it is given: where the
+    /// ledger has been applied to. The history knows more, which is not shown yet.
+    ///
+    /// A history that lost rows is filled from the log again, its checkpoint behind its rows. What
+    /// is read there meanwhile would miss rows and not say so: it has to be whole before it is
+    /// read, and still afterwards.
+    async fn from_history<T>(
+        &self,
+        ledger: &LedgerName,
+        read: impl AsyncFnOnce(u64) -> Result<T, ProjectionError>,
+    ) -> Result<Option<T>, ProjectionError> {
+        let Some((shard, progress)) = self.reached(ledger).await? else {
+            return Ok(None);
+        };
+        let checkpoint = &progress.checkpoint;
+        self.require_history(shard, checkpoint).await?;
+        let found = read(progress.head.ledger_sequence).await?;
+        self.require_history(shard, checkpoint).await?;
+        Ok(Some(found))
+    }
+
+    /// Refuses where the history has not got to where the read models are.
+    async fn require_history(
+        &self,
+        shard: u32,
+        reached: &Checkpoint,
+    ) -> Result<(), ProjectionError> {
+        let found = self.shared.history.checkpoint(shard).await?;
+        match found {
+            Some(found) if found.sequence >= reached.sequence => Ok(()),
+            found => Err(ProjectionError::HistoryBehind {
+                shard,
+                found: found.map(Box::new),
+            }),
+        }
     }
 }
 
@@ -32,10 +72,7 @@ impl Views for ReadModels {
         &self,
         ledger: &LedgerName,
     ) -> Result<Option<LedgerProgress>, ProjectionError> {
-        let log_id = self.shared.log_id;
-        ask!(self.shared, Lane::Queries, |connection, generation| {
-            ledgers::progress(connection, generation, log_id, ledger)
-        })
+        Ok(self.reached(ledger).await?.map(|(_, progress)| progress))
     }
 
     async fn ledger(&self, ledger: &LedgerName) -> Result<Option<LedgerView>, ProjectionError> {
@@ -151,17 +188,17 @@ impl Views for ReadModels {
         range: HistoryRange,
         most: usize,
     ) -> Result<Vec<HistoryRow>, ProjectionError> {
-        let Some(reached) = self.reached(ledger).await? else {
-            return Ok(Vec::new());
-        };
-        let range = HistoryRange {
-            through: range.through.min(reached),
-            ..range
-        };
-        if range.from > range.through {
-            return Ok(Vec::new());
-        }
-        self.shared.history.rows(ledger, account, range, most).await
+        let found = self.from_history(ledger, async |reached| {
+            let range = HistoryRange {
+                through: range.through.min(reached),
+                ..range
+            };
+            match range.from > range.through {
+                true => Ok(Vec::new()),
+                false => self.shared.history.rows(ledger, account, range, most).await,
+            }
+        });
+        Ok(found.await?.unwrap_or_default())
     }
 
     async fn history_at(
@@ -170,13 +207,11 @@ impl Views for ReadModels {
         account: AccountNumber,
         at: Timestamp,
     ) -> Result<Option<HistoryRow>, ProjectionError> {
-        match self.reached(ledger).await? {
-            Some(reached) => {
-                let history = &self.shared.history;
-                history.row_at(ledger, account, at, reached).await
-            }
-            None => Ok(None),
-        }
+        let found = self.from_history(ledger, async |reached| {
+            let history = &self.shared.history;
+            history.row_at(ledger, account, at, reached).await
+        });
+        Ok(found.await?.flatten())
     }
 
     async fn days(

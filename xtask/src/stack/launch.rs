@@ -110,7 +110,7 @@ impl Stack {
         for (server, process) in &alive {
             process.signal(server.end_signal());
             // A paused one takes its signal only when it goes on.
-            process.signal(Signal::CONT);
+            process.signal_family(Signal::CONT);
         }
         for (server, process) in alive {
             if process.wait_end(END_WITHIN) {

@@ -266,7 +266,7 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotRunning`] when it does not run.
     pub fn pause(&self, server: Server) -> Result<(), StackError> {
-        self.running(server)?.signal(Signal::STOP);
+        self.running(server)?.signal_family(Signal::STOP);
         Ok(())
     }
 
@@ -275,7 +275,7 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotRunning`] when it does not run.
     pub fn resume(&self, server: Server) -> Result<(), StackError> {
-        self.running(server)?.signal(Signal::CONT);
+        self.running(server)?.signal_family(Signal::CONT);
         Ok(())
     }
 

@@ -59,6 +59,18 @@ impl Process {
         }
     }
 
+    /// Sends `signal` to it and to the processes that it started: Postgres serves each connection by
+    /// a process of its own, in a session of its own.
+    pub fn signal_family(&self, signal: Signal) {
+        self.signal(signal);
+        if !self.is_alive() {
+            return;
+        }
+        for pid in children(self.pid) {
+            rustix::process::kill_process(pid, signal).ok();
+        }
+    }
+
     /// Waits until it has ended; says whether it has.
     #[must_use]
     pub fn wait_end(&self, at_most: Duration) -> bool {
@@ -87,6 +99,23 @@ fn born(pid: u32) -> Option<String> {
     let ticks = *fields.get(19)?;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     (!matches!(state, "Z" | "X")).then(|| format!("{}+{ticks}", boot.trim()))
+}
+
+/// The processes that `pid` started, while it is their parent.
+fn children(pid: u32) -> Vec<Pid> {
+    let output = Command::new("ps").args(["-eo", "pid=,ppid="]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let of_line = |line: &str| {
+        let mut fields = line.split_whitespace().map(str::parse::<i32>);
+        let (child, parent) = (fields.next()?.ok()?, fields.next()?.ok()?);
+        (u32::try_from(parent) == Ok(pid))
+            .then(|| Pid::from_raw(child))
+            .flatten()
+    };
+    text.unwrap_or_default()
+        .lines()
+        .filter_map(of_line)
+        .collect()
 }
 
 fn born_by_ps(pid: u32) -> Option<String> {
@@ -142,6 +171,44 @@ mod tests {
         assert!(!other.is_alive(), "the same id, but another process");
         other.signal(Signal::KILL);
         assert!(process.is_alive(), "somebody else's process was ended");
+        process.signal(Signal::KILL);
+        assert!(process.wait_end(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_family_is_stopped_and_goes_on_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "setsid sleep 600 & echo $!; wait"]);
+        let log = folder.path().join("log");
+        let process = Process::start(command, &log).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        let child = loop {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            if let Ok(child) = said.trim().parse::<i32>() {
+                break Pid::from_raw(child).unwrap();
+            }
+            assert!(Instant::now() < until, "the child does not start: {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let is = |wanted: char| {
+            let stat = || {
+                let output = Command::new("ps")
+                    .args(["-o", "stat=", "-p", &child.as_raw_nonzero().to_string()])
+                    .output()
+                    .unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            while !stat().starts_with(wanted) {
+                assert!(Instant::now() < until, "{} is not {wanted}", stat());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        process.signal_family(Signal::STOP);
+        is('T');
+        process.signal_family(Signal::CONT);
+        is('S');
+        rustix::process::kill_process(child, Signal::KILL).unwrap();
         process.signal(Signal::KILL);
         assert!(process.wait_end(Duration::from_secs(5)));
     }

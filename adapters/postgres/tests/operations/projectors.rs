@@ -7,6 +7,7 @@ use ports::conformance::story::{Step, Story};
 use ports::history::History as _;
 use ports::memory::MemoryViews;
 use ports::projection::{Projection, ProjectionError};
+use ports::views::{HistoryRange, Views as _};
 use tokio::time::timeout;
 
 use crate::common::{LOG, Schema, models};
@@ -230,5 +231,46 @@ async fn history_is_written_first_and_never_shown_beyond_the_head() {
         "{behind:?}"
     );
     assert_eq!(projection.checkpoint(0).await.unwrap(), Some(first.to));
+    // Until that is done nobody is shown what it still has, or has again, as if it were all.
+    let (ledger, account) = (&first.changes.ledgers[0], first.changes.history[0].account);
+    let range = HistoryRange {
+        from: 1,
+        through: u64::MAX,
+        newest_first: false,
+    };
+    let (views, now) = (opened.views(), second.to.recorded_at);
+    let refused = async || {
+        let rows = views.history(ledger, account, range, 100).await;
+        let row = views.history_at(ledger, account, now).await;
+        for error in [rows.map(|_| ()).unwrap_err(), row.map(|_| ()).unwrap_err()] {
+            let is_behind = matches!(error, ProjectionError::HistoryBehind { .. });
+            assert!(is_behind, "{error}");
+        }
+    };
+    let fill = async |step: &Step| {
+        let changes = &step.changes;
+        history
+            .append(
+                0,
+                step.from.as_ref(),
+                &step.to,
+                &changes.ledgers,
+                &changes.history,
+            )
+            .await
+            .unwrap();
+    };
+    refused().await;
+    fill(&first).await;
+    apply(&*projection, &second).await.unwrap();
+    apply(&plain, &second).await.unwrap();
+    history.lose();
+    fill(&first).await;
+    refused().await;
+    fill(&second).await;
+    let shown = views.history(ledger, account, range, 100).await.unwrap();
+    assert!(!shown.is_empty());
+    let whole = plain.history(ledger, account, range, 100).await;
+    assert_eq!(shown, whole.unwrap());
     opened.close().await;
 }

@@ -1,6 +1,6 @@
 //! How fast the adapter alone is: commits of batches, of single records, and reading them back.
 //!
-//! `DAYBOOK_KAFKA=host:port cargo run --release -p adapter-kafka --example speed -- [RECORDS]`
+//! `DAYBOOK_KAFKA=host:port cargo run --release -p adapter-kafka --example kafka_speed -- [RECORDS]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

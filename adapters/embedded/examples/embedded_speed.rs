@@ -1,7 +1,7 @@
 //! How fast the adapter alone is: commits to the log, and simple transfers applied to the read
 //! models (one row of transactions, its place in the order, two rows of history each).
 //!
-//! `cargo run --release -p adapter-embedded --example speed -- FOLDER [TRANSFERS] [STRETCH]`
+//! `cargo run --release -p adapter-embedded --example embedded_speed -- FOLDER [TRANSFERS] [STRETCH]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

@@ -1,6 +1,6 @@
 //! How fast the adapter alone applies simple transfers, without a history to write.
 //!
-//! `DAYBOOK_POSTGRES=postgres://… cargo run --release -p adapter-postgres --example speed --
+//! `DAYBOOK_POSTGRES=postgres://… cargo run --release -p adapter-postgres --example postgres_speed --
 //! [TRANSFERS] [STRETCH] [POSTINGS]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
