@@ -17,6 +17,9 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 /// Bytes of a record of a topic that commands come from: key, headers and payload.
 pub const INGESTION_RECORD_BYTES_MAX: usize = 1_000_000;
 
+/// Shards of a log on Kafka: each is a partition of five topics.
+pub const CLUSTER_SHARDS_MAX: u32 = 4_096;
+
 /// A limit, as docs/limits.md explains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
@@ -69,6 +72,7 @@ pub const ALL: &[Limit] = &[
     limit("accounts_named_max", ACCOUNTS_NAMED_MAX as u128, "accounts that BatchGetAccounts or BatchGetBalances names", "BATCH_TOO_LARGE"),
     limit("trial_balance_accounts_max", TRIAL_BALANCE_ACCOUNTS_MAX as u128, "accounts of a ledger that GetTrialBalance shows, as one message; sums by pattern (AggregateBalances) have no such bound", "REPLY_TOO_LARGE"),
     limit("ingestion_record_bytes_max", INGESTION_RECORD_BYTES_MAX as u128, "bytes of a record of a topic that commands come from: key, headers and payload", "dead letter INGESTION_RECORD_TOO_LARGE, without its payload"),
+    limit("cluster_shards_max", CLUSTER_SHARDS_MAX as u128, "shards of a log on Kafka", "`daybook setup` refuses"),
     limit("page_size_default", PAGE_SIZE_DEFAULT as u128, "rows of a page where `page_size` is 0", "-"),
     limit("page_size_max", PAGE_SIZE_MAX as u128, "rows of a page", MALFORMED),
 ];

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ports::log::LogError;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
+use schemas::limits::CLUSTER_SHARDS_MAX;
 use schemas::record::LogId;
 
 use crate::connection::Connection;
@@ -81,10 +82,13 @@ fn list(findings: &[Finding]) -> String {
 /// # Errors
 /// [`SetupError::Refused`] lists all that is wrong.
 pub async fn setup(connection: &Connection, options: SetupOptions) -> Result<Report, SetupError> {
-    if options.shard_count == 0 || options.shard_count > 4_096 {
+    if options.shard_count == 0 || options.shard_count > CLUSTER_SHARDS_MAX {
         return Err(SetupError::Refused(vec![Finding {
             subject: "shards".to_owned(),
-            what: format!("{} were asked for: 1 to 4096", options.shard_count),
+            what: format!(
+                "{} were asked for: 1 to {CLUSTER_SHARDS_MAX}",
+                options.shard_count
+            ),
         }]));
     }
     let admin = admin(connection)?;
