@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::daybook;
 
+/// How long it may take to begin.
+const SENDING: Duration = Duration::from_secs(120);
 /// How long it may take to prove everything.
 const PROVEN: Duration = Duration::from_secs(300);
 
@@ -24,6 +26,8 @@ pub struct Load {
 
 impl Load {
     /// Sends to a node, until it is told to prove.
+    ///
+    /// It sends when this returns: told to prove before that, it would just end.
     pub fn start(url: &str, folder: &Path, chances: &mut StdRng) -> Self {
         let (output, errors) = (folder.join("load.json"), folder.join("load.log"));
         let seed: u32 = chances.random();
@@ -41,11 +45,29 @@ impl Load {
             .stderr(File::create(&errors).unwrap())
             .spawn()
             .unwrap();
-        Self {
+        let mut load = Self {
             child,
             output,
             errors,
+        };
+        let manifest = folder.join("load.manifest");
+        let written = || std::fs::metadata(&manifest).map_or(0, |found| found.len());
+        let mut known = written();
+        let until = Instant::now() + SENDING;
+        while known == 0 || written() <= known {
+            let ended = load.child.try_wait().unwrap();
+            assert!(ended.is_none(), "daybook load ended:\n{}", load.said());
+            assert!(
+                Instant::now() < until,
+                "daybook load does not send:\n{}",
+                load.said()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+            if known == 0 {
+                known = written();
+            }
         }
+        load
     }
 
     fn said(&self) -> String {
