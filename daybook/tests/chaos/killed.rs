@@ -8,7 +8,8 @@ use rand::seq::SliceRandom as _;
 use xtask::stack::Server;
 
 use crate::cluster::Cluster;
-use crate::load::Load;
+use crate::length::{chances, rounds};
+use crate::load::{Load, Way};
 use crate::node::Node;
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
@@ -56,7 +57,7 @@ impl Running {
         books.wait_ready(Duration::from_secs(90));
         views.wait_ready(Duration::from_secs(90));
         let traffic = Traffic::start(&[books.url()], plan, chances);
-        let load = Load::start(&books.url(), &cluster.folder(), chances);
+        let load = Load::start(plan.load, &books.url(), &cluster, chances);
         Self {
             load,
             traffic,
@@ -116,8 +117,28 @@ pub fn kill_each(rounds: usize, chances: &mut StdRng) {
     kill_all(&victims, chances);
 }
 
+/// Kills what the topics' way leads through, while the load goes that way.
+pub fn kill_by_topics(rounds: usize, chances: &mut StdRng) {
+    let victims = [
+        Victim::CommandNode,
+        Victim::Server(Server::Kafka),
+        Victim::Projector,
+    ];
+    let mut victims = victims.repeat(rounds);
+    victims.shuffle(chances);
+    kill_with(Way::Topics, &victims, chances);
+}
+
 fn kill_all(victims: &[Victim], chances: &mut StdRng) {
-    let mut running = Running::start(Plan::of(2), chances);
+    kill_with(Way::by_chance(chances), victims, chances);
+}
+
+fn kill_with(load: Way, victims: &[Victim], chances: &mut StdRng) {
+    let plan = Plan {
+        load,
+        ..Plan::of(2)
+    };
+    let mut running = Running::start(plan, chances);
     for (round, &victim) in (1..).zip(victims) {
         // Any moment will do.
         std::thread::sleep(Duration::from_millis(chances.random_range(100..1_500)));
@@ -129,4 +150,10 @@ fn kill_all(victims: &[Victim], chances: &mut StdRng) {
         println!("  {victim:?} killed, {round} of {of}: decided again after {took:.1?}");
     }
     running.prove();
+}
+
+#[test]
+fn a_load_by_the_topics_is_proven_through_kills() {
+    let mut chances = chances("a load by the topics");
+    kill_by_topics(rounds(1), &mut chances);
 }

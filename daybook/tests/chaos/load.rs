@@ -2,7 +2,7 @@
 //! what it sent.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,42 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cluster::Cluster;
 use crate::process::daybook;
 
 /// How long it may take to begin.
 const SENDING: Duration = Duration::from_secs(120);
 /// How long it may take to prove everything.
 const PROVEN: Duration = Duration::from_secs(300);
+
+/// By which way a load sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Calls to the nodes.
+    Calls,
+    /// The topics that commands come from.
+    Topics,
+}
+
+impl Way {
+    pub fn by_chance(chances: &mut StdRng) -> Self {
+        let way = match chances.random() {
+            true => Self::Calls,
+            false => Self::Topics,
+        };
+        println!("  the load sends by {way:?}");
+        way
+    }
+
+    /// Its options. Each look-up by key reads the log; the other claims look at every command,
+    /// and those of the topics read every outcome too.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Calls => &["--to", "grpc", "--keys", "2000"],
+            Self::Topics => &["--to", "kafka", "--keys", "500", "--malformed", "2%"],
+        }
+    }
+}
 
 /// A load that runs.
 pub struct Load {
@@ -25,21 +55,22 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sends to a node, until it is told to prove.
+    /// Sends to the books of a node, until it is told to prove.
     ///
     /// It sends when this returns: told to prove before that, it would just end.
-    pub fn start(url: &str, folder: &Path, chances: &mut StdRng) -> Self {
+    pub fn start(way: Way, url: &str, cluster: &Cluster, chances: &mut StdRng) -> Self {
+        let folder = cluster.folder();
         let (output, errors) = (folder.join("load.json"), folder.join("load.log"));
         let seed: u32 = chances.random();
         let child = daybook()
-            .args(["load", "--to", "grpc", "--server", url, "--json"])
+            .env("DAYBOOK_CONFIG", cluster.config())
+            .args(["load", "--server", url, "--json"])
+            .args(way.options())
             .args(["--duration", "1h", "--rate", "100", "--batch", "10"])
             .args(["--clients", "3", "--ledgers", "3", "--accounts", "20"])
             .args(["--patience", "240s", "--seed", &seed.to_string()])
-            // Each look-up by key reads the log; the other claims look at every command.
-            .args(["--keys", "2000"])
             .args(["--manifest", "load.manifest"])
-            .current_dir(folder)
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(File::create(&output).unwrap())
             .stderr(File::create(&errors).unwrap())

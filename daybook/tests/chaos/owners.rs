@@ -11,7 +11,7 @@ use schemas::proto::v1::query_service_client::QueryServiceClient;
 use crate::bank::{open, strong, transfer};
 use crate::cluster::Cluster;
 use crate::length::{chances, rounds};
-use crate::load::Load;
+use crate::load::{Load, Way};
 use crate::node::{Node, eventually};
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
@@ -76,12 +76,14 @@ fn start(chances: &mut StdRng) -> Shared {
     wait_shared(&[&left, &right]);
     let plan = Plan {
         clients: 8,
+        load: Way::by_chance(chances),
         ..Plan::of(SHARDS)
     };
     let traffic = Traffic::start(&[left.url(), right.url()], plan, chances);
     let load = Load::start(
+        plan.load,
         &format!("{},{}", left.url(), right.url()),
-        &cluster.folder(),
+        &cluster,
         chances,
     );
     Shared {

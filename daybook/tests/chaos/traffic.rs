@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::bank::{Bank, Refused, command, open, strong, transfer};
+use crate::load::Way;
 use crate::node::eventually;
 
 /// How much is sent.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub batch: usize,
     /// Between a client's commands.
     pub pause: Duration,
+    /// How the load beside the clients sends.
+    pub load: Way,
 }
 
 impl Plan {
@@ -36,6 +39,7 @@ impl Plan {
             clients: 6,
             batch: 40,
             pause: Duration::from_millis(10),
+            load: Way::Calls,
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn start(plan: Plan, chances: &mut StdRng) -> (Running, KafkaProxy) {
     books.wait_ready(PROGRESS);
     views.wait_ready(PROGRESS);
     let traffic = Traffic::start(&[books.url()], plan, chances);
-    let load = Load::start(&books.url(), &cluster.folder(), chances);
+    let load = Load::start(plan.load, &books.url(), &cluster, chances);
     let running = Running {
         load,
         traffic,
