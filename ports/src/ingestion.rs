@@ -24,6 +24,8 @@ pub struct SourceRecord {
     pub key: Option<Bytes>,
     /// Its headers, in order.
     pub headers: Vec<(String, Option<Bytes>)>,
+    /// How many headers it has besides, whose names are no UTF-8.
+    pub unnamed_headers: usize,
     /// What it holds.
     pub payload: Option<Bytes>,
 }

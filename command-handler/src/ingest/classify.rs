@@ -82,6 +82,11 @@ fn read(
 ) -> Result<Form, (&'static str, String)> {
     const UNDECODABLE: &str = "UNDECODABLE";
     let undecodable = |why: &str| (UNDECODABLE, why.to_owned());
+    if record.unnamed_headers > 0 {
+        return Err(undecodable(
+            "a header's name is no UTF-8; the letter has the others",
+        ));
+    }
     let payload = record
         .payload
         .as_ref()

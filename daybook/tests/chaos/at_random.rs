@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
 use crate::killed::{self, Victim};
-use crate::{length, projectors, restored, transactions, unreachable};
+use crate::{length, misplaced, projectors, restored, transactions, unreachable};
 
 /// A scenario of a few rounds, and its name.
 type Scenario = (&'static str, fn(&mut StdRng));
@@ -21,6 +21,9 @@ const SCENARIOS: &[Scenario] = &[
         killed::kill(Victim::Projector, 3, chances);
     }),
     ("each killed", |chances| killed::kill_each(1, chances)),
+    ("a load by the topics", |chances| {
+        killed::kill_by_topics(1, chances);
+    }),
     ("transactions disturbed", |chances| {
         transactions::disturbed(2, chances);
     }),
@@ -33,6 +36,9 @@ const SCENARIOS: &[Scenario] = &[
     ("stores away", unreachable::stores_away),
     ("two projectors", |chances| {
         projectors::two_projectors(4, chances);
+    }),
+    ("misplaced records", |chances| {
+        misplaced::misplaced(2, chances);
     }),
     ("an older log put back", restored::older_log),
 ];

@@ -23,11 +23,13 @@ mod load;
 mod node;
 mod proof;
 mod servers;
+mod topics;
 mod traffic;
 
 mod at_random;
 mod clock;
 mod killed;
+mod misplaced;
 mod owners;
 mod poison;
 mod projectors;

@@ -61,6 +61,7 @@ impl MemorySource {
                     ((*name).to_owned(), Some(value))
                 })
                 .collect(),
+            unnamed_headers: 0,
             payload: Some(payload.into()),
         });
         drop(partitions);

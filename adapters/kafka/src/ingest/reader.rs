@@ -1,5 +1,6 @@
 //! Reads the topics of one shard, on a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -235,21 +236,18 @@ impl Thread {
             .find(|partition| *partition.topic == *message.topic())?;
         of.next = offset + 1;
         of.ends = of.ends.max(of.next);
-        let headers = message.headers().map(|headers| {
-            let headers = headers.iter();
-            let owned = headers.map(|header| {
-                let value = header.value.map(Bytes::copy_from_slice);
-                (header.key.to_owned(), value)
-            });
-            owned.collect()
-        });
+        let (headers, unnamed_headers) = headers(message);
+        if unnamed_headers > 0 {
+            tracing::warn!(topic = %of.topic, shard = self.shared.shard, offset, "a record has headers whose names are no UTF-8");
+        }
         let record = SourceRecord {
             kind: of.kind,
             topic: Arc::clone(&of.topic),
             partition: self.shared.shard,
             offset,
             key: message.key().map(Bytes::copy_from_slice),
-            headers: headers.unwrap_or_default(),
+            headers,
+            unnamed_headers,
             payload: message.payload().map(Bytes::copy_from_slice),
         };
         self.shared
@@ -287,4 +285,22 @@ impl Thread {
             }
         }
     }
+}
+
+/// The headers of a message, and how many more it has whose names are no UTF-8: rdkafka panics
+/// over those, and anybody can write one.
+fn headers(message: &BorrowedMessage<'_>) -> (Vec<(String, Option<Bytes>)>, usize) {
+    let Some(headers) = message.headers() else {
+        return (Vec::new(), 0);
+    };
+    let count = headers.count();
+    let read = |index| {
+        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
+        let header = header.ok().flatten()?;
+        let value = header.value.map(Bytes::copy_from_slice);
+        Some((header.key.to_owned(), value))
+    };
+    let named: Vec<_> = (0..count).filter_map(read).collect();
+    let unnamed = count - named.len();
+    (named, unnamed)
 }
