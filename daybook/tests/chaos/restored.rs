@@ -6,9 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
+use schemas::proto::v1 as api;
+use schemas::proto::v1::audit_service_client::AuditServiceClient;
+use tonic::Request;
 use xtask::stack::{Server, Stack};
 
-use crate::bank::{Bank, transfer};
+use crate::bank::{Bank, reason, transfer};
 use crate::cluster::Cluster;
 use crate::killed::Running;
 use crate::length::chances;
@@ -60,6 +63,67 @@ struct PutBack {
     servers: Servers,
     /// The shard's last record before.
     committed: u64,
+    held: Held,
+}
+
+/// What a caller still has of the history that is gone.
+struct Held {
+    /// Of the last record.
+    token: String,
+    /// The second page of a statement.
+    statement: api::GetStatementRequest,
+}
+
+const ACCOUNT: &str = "client:0:one";
+
+async fn hold(bank: &Bank) -> Held {
+    let (ledger, account) = (ledgers(1)[0].clone(), ACCOUNT.to_owned());
+    let balance = api::GetBalanceRequest {
+        ledger: ledger.clone(),
+        account: account.clone(),
+        ..Default::default()
+    };
+    let mut statement = api::GetStatementRequest {
+        ledger,
+        account,
+        page_size: 1,
+        ..Default::default()
+    };
+    let first = bank.queries().get_statement(statement.clone()).await;
+    statement.page_token = first.unwrap().into_inner().page.unwrap().next_page_token;
+    assert!(!statement.page_token.is_empty(), "there is a second page");
+    let reply = bank.queries().get_balance(balance).await.unwrap();
+    let token = reply.into_inner().position.unwrap().token;
+    Held { token, statement }
+}
+
+/// A log that does not reach so far refuses all of it, each with its reason.
+async fn refused_beyond(fork: &Node, held: &Held) {
+    let bank = Bank::new(&[fork.url()]);
+    let (ledger, account) = (ledgers(1)[0].clone(), ACCOUNT.to_owned());
+    let at_least = api::consistency::Consistency::AtLeast(held.token.clone());
+    let mut balance = Request::new(api::GetBalanceRequest {
+        ledger: ledger.clone(),
+        account,
+        consistency: Some(api::Consistency {
+            consistency: Some(at_least),
+        }),
+        ..Default::default()
+    });
+    balance.set_timeout(Duration::from_secs(5));
+    let told = bank.queries().get_balance(balance).await.unwrap_err();
+    assert_eq!(reason(&told), "READ_TIMEOUT", "{told:?}");
+    let told = bank.queries().get_statement(held.statement.clone()).await;
+    let told = told.unwrap_err();
+    assert_eq!(reason(&told), "SEQUENCE_NOT_REACHED", "{told:?}");
+    let resume = api::WatchRecordsRequest {
+        ledger,
+        resume_after: held.token.clone(),
+        ..Default::default()
+    };
+    let mut audit = AuditServiceClient::connect(fork.url()).await.unwrap();
+    let told = audit.watch_records(resume).await.unwrap_err();
+    assert_eq!(reason(&told), "TOKEN_INVALID", "{told:?}");
 }
 
 fn put_back(chances: &mut StdRng) -> PutBack {
@@ -84,6 +148,7 @@ fn put_back(chances: &mut StdRng) -> PutBack {
     load.prove();
     finished.prove(&cluster);
     let committed = books.committed(0);
+    let held = finished.runtime.block_on(hold(&finished.bank));
     books.stop();
     views.stop();
 
@@ -94,6 +159,7 @@ fn put_back(chances: &mut StdRng) -> PutBack {
         cluster,
         servers,
         committed,
+        held,
     }
 }
 
@@ -136,15 +202,17 @@ pub fn forked_log(chances: &mut StdRng) {
         mut views,
         cluster,
         committed,
+        held,
     } = put_back(chances);
     let config = cluster.with_other_stores(1);
     let mut fork = Node::new("fork", cluster.folder(), config, &[]);
     fork.start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        refused_beyond(&fork, &held).await;
         let bank = Bank::new(&[fork.url()]);
         let ledger = &ledgers(1)[0];
-        let (cash, one) = ("client:0:cash", "client:0:one");
+        let (cash, one) = ("client:0:cash", ACCOUNT);
         let mut count = 0;
         while fork.committed(0) <= committed {
             let commands: Vec<_> = (count..count + 1_000)
