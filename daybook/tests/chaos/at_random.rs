@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
 use crate::killed::{self, Victim};
-use crate::{length, misplaced, projectors, restored, transactions, unreachable};
+use crate::{length, misplaced, projectors, refilled, restored, transactions, unreachable};
 
 /// A scenario of a few rounds, and its name.
 type Scenario = (&'static str, fn(&mut StdRng));
@@ -39,6 +39,9 @@ const SCENARIOS: &[Scenario] = &[
     }),
     ("misplaced records", |chances| {
         misplaced::misplaced(2, chances);
+    }),
+    ("the history lost", |chances| {
+        refilled::history_lost(3, chances);
     }),
     ("an older log put back", restored::older_log),
 ];

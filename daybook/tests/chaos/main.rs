@@ -33,6 +33,7 @@ mod misplaced;
 mod owners;
 mod poison;
 mod projectors;
+mod refilled;
 mod restored;
 mod transactions;
 mod unreachable;
