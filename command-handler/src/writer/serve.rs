@@ -391,7 +391,9 @@ impl<'a> Serving<'a> {
         });
     }
 
-    fn find(&self, repeats: Vec<Repeat<Tag>>) {
+    fn find(&self, mut repeats: Vec<Repeat<Tag>>) {
+        // As they stand in the log, so that it is read in rows.
+        repeats.sort_by_key(|repeat| repeat.sequence);
         let (finder, mailbox) = (Arc::clone(&self.driver.finder), self.driver.mailbox.clone());
         self.driver.runtime.spawn(async move {
             let mut found = Vec::with_capacity(repeats.len());
