@@ -149,7 +149,7 @@ impl S3Config {
     /// Makes the bucket: the protocol's `PUT /bucket`, which `object_store` has no call for.
     async fn create(&self, bucket: &AmazonS3) -> Result<(), S3Error> {
         let unavailable = |error: &dyn std::error::Error| {
-            S3Error::Unavailable(format!("making bucket {}: {error}", self.bucket))
+            S3Error::Unavailable(format!("making bucket {}: {}", self.bucket, causes(error)))
         };
         let url = bucket
             .signed_url(http::Method::PUT, &Path::default(), SIGNED_FOR)
@@ -191,8 +191,23 @@ impl S3Config {
     }
 }
 
+/// An error with what it comes from: of a certificate that is not trusted the outer words say no more
+/// than that a request could not be sent.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+        source = cause.source();
+    }
+    said
+}
+
 fn refused(doing: &str, error: &Error) -> S3Error {
-    let said = format!("{doing}: {error}");
+    let said = format!("{doing}: {}", causes(error));
     match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => S3Error::Denied(said),
         Error::NotFound { .. } => S3Error::Unusable(said),

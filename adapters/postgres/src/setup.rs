@@ -80,16 +80,24 @@ pub enum OpenError {
     },
 }
 
-/// Turns failures into errors that name the user and the schema.
+/// Turns failures into errors that name the server, the user and the schema.
 struct Explain {
+    server: String,
     user: String,
     schema: String,
 }
 
 impl Explain {
     fn new(config: &PostgresConfig) -> Result<Self, OpenError> {
+        let options = config.options()?;
+        // A folder is a Unix socket's.
+        let server = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
         Ok(Self {
-            user: config.options()?.get_username().to_owned(),
+            server,
+            user: options.get_username().to_owned(),
             schema: config.schema.clone(),
         })
     }
@@ -97,13 +105,18 @@ impl Explain {
     fn error(&self, error: sqlx::Error) -> OpenError {
         let what = error.to_string();
         match cause(&error) {
+            // Wrong password, unknown user, a connection that is not encrypted.
+            Cause::Denied if is_login(&error) => OpenError::Config(format!(
+                "{} does not let the user {:?} in: {what}",
+                self.server, self.user
+            )),
             Cause::Denied => OpenError::Denied {
                 user: self.user.clone(),
                 schema: self.schema.clone(),
                 what,
             },
             Cause::Lost | Cause::NotNow | Cause::Conflict | Cause::Locked => {
-                OpenError::Unavailable(what)
+                OpenError::Unavailable(format!("{}: {what}", self.server))
             }
             _ if matches!(error, sqlx::Error::Configuration(_)) => OpenError::Config(what),
             // No such database.
@@ -152,6 +165,14 @@ impl Explain {
             other => self.unusable(other.to_string()),
         }
     }
+}
+
+/// Whether it was said to who wanted to come in, and not to one who is in.
+fn is_login(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else {
+        return false;
+    };
+    database.code().is_some_and(|code| code.starts_with("28"))
 }
 
 /// The migrations, kept track of in the schema itself.

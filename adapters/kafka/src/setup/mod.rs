@@ -1,6 +1,7 @@
 //! Making and checking the topics that a log lives in.
 
 mod identity;
+mod reach;
 mod topics;
 
 use std::fmt;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ports::log::LogError;
+use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
-use rdkafka::client::DefaultClientContext;
 use schemas::limits::CLUSTER_SHARDS_MAX;
 use schemas::record::LogId;
 
@@ -162,12 +163,18 @@ pub async fn check(connection: &Connection) -> Result<Identity, LogError> {
 }
 
 /// A client that makes and asks about topics.
-pub(crate) fn admin(
-    connection: &Connection,
-) -> Result<Arc<AdminClient<DefaultClientContext>>, LogError> {
+pub(crate) type Admin = Arc<AdminClient<MadeBy>>;
+
+/// What an admin client was made with.
+pub(crate) struct MadeBy(Connection);
+
+impl ClientContext for MadeBy {}
+
+/// See [`Admin`].
+pub(crate) fn admin(connection: &Connection) -> Result<Admin, LogError> {
     connection
         .client()
-        .create()
+        .create_with_context(MadeBy(connection.clone()))
         .map(Arc::new)
         .map_err(|error| log_error("reaching the brokers", &error))
 }

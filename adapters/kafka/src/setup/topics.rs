@@ -4,18 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ports::log::LogError;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
-};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
-use super::{Finding, PATIENCE, SetupOptions};
+use super::reach::Listener;
+use super::{Admin, Finding, PATIENCE, SetupOptions};
 use crate::connection::Topics;
 use crate::error::{is_refusal, log_error};
-
-type Admin = Arc<AdminClient<DefaultClientContext>>;
 
 /// Copies of everything in production.
 const REPLICAS: i32 = 3;
@@ -77,17 +73,28 @@ fn options() -> AdminOptions {
 
 /// The cluster as it says it is.
 async fn metadata(admin: &Admin) -> Result<Metadata, LogError> {
+    const DOING: &str = "asking the brokers what they hold";
     let admin = Arc::clone(admin);
     let asked = tokio::task::spawn_blocking(move || {
         let started = Instant::now();
+        let mut listening = None;
         loop {
-            match admin.inner().fetch_metadata(None, Duration::from_secs(3)) {
+            let asked = admin.inner().fetch_metadata(None, Duration::from_secs(3));
+            let error = match asked {
                 Ok(metadata) => return Ok(metadata),
-                Err(_) if started.elapsed() < PATIENCE => {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Err(error) => return Err(log_error("asking the brokers what they hold", &error)),
+                Err(error) => error,
+            };
+            let listener = match listening.take() {
+                Some(listener) => listener,
+                None => Listener::new(&admin.inner().context().0)?,
+            };
+            if let Some(verdict) = listener.verdict(DOING) {
+                return Err(verdict);
             }
+            if started.elapsed() >= PATIENCE {
+                return Err(listener.explain(DOING, &error));
+            }
+            listening = Some(listener);
         }
     });
     asked

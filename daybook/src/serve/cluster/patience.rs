@@ -32,6 +32,13 @@ impl Trouble {
             Self::Later(why) => {
                 let mut failure = Failure::new(Kind::Unavailable, "UNAVAILABLE", why);
                 failure.retryable = true;
+                if failure.message.contains("certificate") {
+                    return failure
+                        .hint(
+                            "it is there: trust who signed its certificate (ca_file, sslrootcert)",
+                        )
+                        .hint("or reach it by a name that stands in its certificate");
+                }
                 failure
                     .hint("start the servers: cargo xtask stack up, or docker compose up")
                     .hint("or say where they are: daybook serve --help, Cluster options")

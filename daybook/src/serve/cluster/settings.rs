@@ -30,6 +30,13 @@ pub fn kafka(cluster: &Cluster) -> Result<KafkaConfig, Failure> {
             "[kafka] names certificates, and tls is not true: nothing would be encrypted",
         ));
     }
+    // librdkafka's own words do not name the file.
+    for file in files.into_iter().flatten() {
+        if let Err(error) = std::fs::File::open(file) {
+            let file = file.display();
+            return Err(invalid(&format!("[kafka] {file} cannot be read: {error}")));
+        }
+    }
     let sasl = match (&kafka.sasl_mechanism, &kafka.username, &kafka.password) {
         (None, None, None) => None,
         (Some(mechanism), Some(username), Some(password)) => Some(Sasl {

@@ -96,6 +96,9 @@ pub(super) struct S3Section {
     secret_key_file: Option<PathBuf>,
 }
 
+/// The one Bigtable that is reached by TLS.
+const GOOGLE: &str = "https://bigtable.googleapis.com";
+
 /// All sections of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sections {
@@ -227,6 +230,13 @@ impl Cluster {
         if connections < 7 {
             return Err(invalid("[postgres] connections: at least 7 are needed"));
         }
+        let address = pick(&args.bigtable, bigtable.address, "127.0.0.1:8086");
+        if address.starts_with("https://") && address.trim_end_matches('/') != GOOGLE {
+            return Err(invalid(format!(
+                "[bigtable] address {address}: by https:// Google's own is reached, {GOOGLE}; an \
+                 emulator is host:port"
+            )));
+        }
         Ok(Self {
             advertise: advertise.or(cluster.advertise),
             kafka: Kafka {
@@ -261,7 +271,7 @@ impl Cluster {
                 connections,
             },
             bigtable: Bigtable {
-                address: pick(&args.bigtable, bigtable.address, "127.0.0.1:8086"),
+                address,
                 project: bigtable.project.unwrap_or_else(|| "daybook".to_owned()),
                 instance: bigtable.instance.unwrap_or_else(|| "daybook".to_owned()),
                 tables: bigtable.tables.unwrap_or_else(|| name.clone()),

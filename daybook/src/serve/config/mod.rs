@@ -338,6 +338,9 @@ mod tests {
         let shared = load(&std::fs::read_to_string(shared).unwrap()).unwrap();
         assert_eq!(shared.profile, Profile::Cluster);
         assert_eq!(shared.cluster.kafka.topics, "");
+        let failure = load("[bigtable]\naddress = 'https://tables.example'\n").unwrap_err();
+        assert!(failure.message.contains("tables.example"), "{failure}");
+        assert!(load("[bigtable]\naddress = 'https://bigtable.googleapis.com/'\n").is_ok());
         let failure = load("[cluster]\nname = 'Big Books'\n").unwrap_err();
         assert!(failure.message.contains("no name"), "{failure}");
     }
