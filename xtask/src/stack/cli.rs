@@ -49,6 +49,10 @@ pub enum Action {
         /// The first of its 20 ports. Without it: those that it had, or a free block.
         #[arg(long, value_parser = clap::value_parser!(u16).range(1024..=65_515))]
         port_base: Option<u16>,
+        /// With TLS and passwords towards Kafka, Postgres and MinIO; the emulator has neither. To be
+        /// said when it is first brought up, and kept.
+        #[arg(long)]
+        tls: bool,
     },
     /// End all servers in order; their data stays.
     Down {
@@ -115,10 +119,18 @@ pub enum Action {
 pub fn run(which: &Which, action: Action) -> Result<bool, StackError> {
     let stack = which.stack()?;
     match action {
-        Action::Up { servers, port_base } => {
+        Action::Up {
+            servers,
+            port_base,
+            tls,
+        } => {
             let stack = match port_base {
                 Some(base) => stack.with_port_base(base),
                 None => stack,
+            };
+            let stack = match tls {
+                true => stack.with_tls(),
+                false => stack,
             };
             let servers = if servers.is_empty() {
                 Server::ALL.to_vec()
@@ -129,7 +141,9 @@ pub fn run(which: &Which, action: Action) -> Result<bool, StackError> {
             stack.up(&servers, &|line| anstream::eprintln!("{line}"))?;
             anstream::eprintln!("ready after {:.1?}", started.elapsed());
             status(&stack, false).map(drop)?;
-            if stack.ports()?.base() != FIRST_PORT {
+            if let Some(tls) = stack.tls() {
+                anstream::eprintln!("settings: {}", tls.settings().display());
+            } else if stack.ports()?.base() != FIRST_PORT {
                 anstream::eprintln!(
                     "infra/daybook.toml names the ports from {FIRST_PORT} on; for this stack: \
                      eval \"$(cargo xtask stack {}env)\"",

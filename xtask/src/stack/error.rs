@@ -92,6 +92,14 @@ pub enum StackError {
     /// A server of the stack is not running.
     #[error("{0} is not running")]
     NotRunning(String),
+    /// The stack was made without TLS, which it cannot be given later.
+    #[error(
+        "the stack at {0} was made without TLS: cargo xtask stack down --wipe, or another --name"
+    )]
+    NoTls(PathBuf),
+    /// No certificate could be made.
+    #[error("a certificate could not be made: {0}")]
+    Certificate(String),
     /// A line of output could not be written.
     #[error("cannot print: {0}")]
     Print(std::io::Error),

@@ -12,6 +12,7 @@ mod probe;
 mod process;
 mod server;
 mod state;
+pub mod tls;
 mod tools;
 pub mod versions;
 
@@ -26,6 +27,7 @@ pub use ports::{FIRST as FIRST_PORT, Lane, Ports};
 pub use process::Process;
 pub use server::{PASSWORD, Place, Server, USER};
 pub use state::State;
+pub use tls::Tls;
 
 use cache::Cache;
 use launch::{END_WITHIN, on_each};
@@ -42,6 +44,7 @@ pub struct Stack {
     versions: Versions,
     cache: Cache,
     port_base: Option<u16>,
+    with_tls: bool,
 }
 
 /// How a server is.
@@ -81,6 +84,7 @@ impl Stack {
             versions: Versions::read(&root)?,
             cache: Cache::from_env(),
             port_base: None,
+            with_tls: false,
             root,
             folder,
         })
@@ -102,6 +106,20 @@ impl Stack {
     pub fn with_port_base(mut self, base: u16) -> Self {
         self.port_base = Some(base);
         self
+    }
+
+    /// Makes it with TLS and passwords towards Kafka, Postgres and MinIO, when it is first brought
+    /// up. One that was made so stays so.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.with_tls = true;
+        self
+    }
+
+    /// Its certificates, settings and secrets, where it has TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        Tls::of(&self.folder)
     }
 
     /// Where its data, logs and memory lie.
@@ -149,10 +167,13 @@ impl Stack {
     /// [`StackError::NoStack`] when it was never started.
     pub fn env(&self) -> Result<Vec<(&'static str, String)>, StackError> {
         let ports = self.ports()?;
-        let mut env: Vec<_> = Server::ALL
-            .into_iter()
-            .flat_map(|server| server.env(ports))
-            .collect();
+        let mut env: Vec<_> = match self.tls() {
+            Some(tls) => tls.env(ports),
+            None => Server::ALL
+                .into_iter()
+                .flat_map(|server| server.env(ports))
+                .collect(),
+        };
         env.push(("DAYBOOK_STACK_DIR", self.folder.display().to_string()));
         Ok(env)
     }
@@ -201,12 +222,21 @@ impl Stack {
 
         let _lock = self.lock()?;
         let mut state = self.state()?;
+        if self.with_tls && self.tls().is_none() {
+            if state.port_base.is_some() {
+                return Err(StackError::NoTls(self.folder.clone()));
+            }
+            Tls::make(&self.folder)?;
+        }
         let running = state.servers.values().any(Process::is_alive);
         // Until our servers listen nobody else may choose ports.
         let choosing = (!running).then(|| self.cache.lock("ports")).transpose()?;
         let ports = self.choose_ports(&state, running || stay)?;
         state.port_base = Some(ports.base());
         state.write(&self.folder)?;
+        if let Some(tls) = self.tls() {
+            tls.write_settings(&self.root, ports)?;
+        }
 
         let stopped: Vec<Server> = servers
             .iter()
@@ -356,6 +386,7 @@ impl Stack {
             ports,
             versions: &self.versions,
             cache: &self.cache,
+            tls: self.tls(),
         })
     }
 

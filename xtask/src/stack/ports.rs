@@ -71,6 +71,12 @@ impl Ports {
         self.base + 4
     }
 
+    /// Kafka's, for itself, where its clients' is encrypted.
+    #[must_use]
+    pub const fn kafka_inner(self) -> u16 {
+        self.base + 5
+    }
+
     /// Those for proxies before the broker.
     #[must_use]
     pub fn lanes(self) -> Vec<Lane> {
@@ -89,6 +95,7 @@ impl Ports {
             (self.bigtable(), "the Bigtable emulator"),
             (self.postgres(), "Postgres"),
             (self.minio(), "MinIO"),
+            (self.kafka_inner(), "Kafka, for itself"),
         ];
         for lane in self.lanes() {
             all.push((lane.broker, "Kafka, behind a proxy"));

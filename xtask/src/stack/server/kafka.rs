@@ -5,8 +5,19 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use super::Place;
-use crate::stack::{StackError, files, process};
+use super::{PASSWORD, Place, USER};
+use crate::stack::{StackError, Tls, files, process};
+
+/// How clients of a broker with TLS prove who they are.
+const MECHANISM: &str = "SCRAM-SHA-512";
+
+/// The port that is asked whether the broker takes requests: one that wants no password.
+pub(super) fn probed(place: &Place<'_>) -> u16 {
+    match place.tls {
+        Some(_) => place.ports.kafka_inner(),
+        None => place.ports.kafka(),
+    }
+}
 
 pub(super) fn prepare(place: &Place<'_>) -> Result<Command, StackError> {
     let libs = place.cache.kafka(&place.versions.kafka, &|_| {})?;
@@ -28,6 +39,12 @@ pub(super) fn prepare(place: &Place<'_>) -> Result<Command, StackError> {
                 "-c",
             ])
             .arg(&properties);
+        if place.tls.is_some() {
+            // Its first users are part of its storage.
+            format
+                .arg("--add-scram")
+                .arg(format!("{MECHANISM}=[name={USER},password={PASSWORD}]"));
+        }
         process::run("formatting Kafka's storage", &mut format)?;
     }
     let mut command = java(&libs, "512m");
@@ -52,10 +69,53 @@ fn java(libs: &Path, heap: &str) -> Command {
 }
 
 /// What is this stack's own: listeners, addresses, the folder.
+fn own(place: &Place<'_>, data: &Path) -> String {
+    let ports = place.ports;
+    let security = match &place.tls {
+        Some(tls) => encrypted(place, tls),
+        None => plain(place),
+    };
+    format!(
+        "# Added by cargo xtask stack up; made anew at each start.\n\
+         {security}\
+         controller.quorum.bootstrap.servers=127.0.0.1:{}\n\
+         log.dirs={}\n",
+        ports.controller(),
+        data.display()
+    )
+}
+
+/// The clients' listener is encrypted and wants a password. The broker's own is neither: what it says
+/// to itself does not leave the machine. There are none for proxies, which read what is said.
+fn encrypted(place: &Place<'_>, tls: &Tls) -> String {
+    let (ports, mechanism) = (place.ports, MECHANISM.to_lowercase());
+    let own = |name: &str| format!("listener.name.clients.{name}");
+    format!(
+        "listeners=CLIENTS://127.0.0.1:{clients},INNER://127.0.0.1:{inner},\
+         CONTROLLER://127.0.0.1:{}\n\
+         advertised.listeners=CLIENTS://127.0.0.1:{clients},INNER://127.0.0.1:{inner}\n\
+         listener.security.protocol.map=CLIENTS:SASL_SSL,INNER:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         inter.broker.listener.name=INNER\n\
+         {}={MECHANISM}\n\
+         {}=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         {}=PEM\n\
+         {}={}\n",
+        ports.controller(),
+        own("sasl.enabled.mechanisms"),
+        own(&format!("{mechanism}.sasl.jaas.config")),
+        own("ssl.keystore.type"),
+        own("ssl.keystore.location"),
+        tls.keystore().display(),
+        clients = ports.kafka(),
+        inner = ports.kafka_inner(),
+    )
+}
+
+/// Nothing is encrypted.
 ///
 /// Besides the clients' listener there is one for each proxy. It advertises the proxy's address, so
 /// that a client which came through the proxy stays on it, whatever the broker's metadata says.
-fn own(place: &Place<'_>, data: &Path) -> String {
+fn plain(place: &Place<'_>) -> String {
     let ports = place.ports;
     let mut listeners = format!(
         "CLIENTS://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
@@ -71,15 +131,10 @@ fn own(place: &Place<'_>, data: &Path) -> String {
         let _ = write!(protocols, ",PROXIED{lane}:PLAINTEXT");
     }
     format!(
-        "# Added by cargo xtask stack up; made anew at each start.\n\
-         listeners={listeners}\n\
+        "listeners={listeners}\n\
          advertised.listeners={advertised}\n\
          listener.security.protocol.map={protocols}\n\
-         inter.broker.listener.name=CLIENTS\n\
-         controller.quorum.bootstrap.servers=127.0.0.1:{}\n\
-         log.dirs={}\n",
-        ports.controller(),
-        data.display()
+         inter.broker.listener.name=CLIENTS\n"
     )
 }
 

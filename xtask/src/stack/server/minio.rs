@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{PASSWORD, Place, USER};
-use crate::stack::{StackError, files};
+use crate::stack::{StackError, files, probe};
 
 pub(super) fn prepare(place: &Place<'_>) -> Result<Command, StackError> {
     let program = place.cache.go("minio", &place.versions.minio, &|_| {})?;
@@ -19,5 +19,17 @@ pub(super) fn prepare(place: &Place<'_>) -> Result<Command, StackError> {
         .env("MINIO_BROWSER", "off")
         .env("MINIO_UPDATE", "off")
         .env("GOMEMLIMIT", "512MiB");
+    if let Some(tls) = &place.tls {
+        command.arg("--certs-dir").arg(tls.minio());
+    }
     Ok(command)
+}
+
+pub(super) fn is_ready(place: &Place<'_>) -> bool {
+    const PATH: &str = "/minio/health/ready";
+    let port = place.ports.minio();
+    match &place.tls {
+        Some(tls) => tls.https(port, PATH),
+        None => probe::http(port, PATH),
+    }
 }

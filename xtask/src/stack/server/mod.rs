@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::Cache;
 use super::ports::Ports;
 use super::versions::Versions;
-use super::{StackError, tools};
+use super::{StackError, Tls, tools};
 
 /// The name and password that the stack's servers take; they listen on 127.0.0.1 alone.
 pub const USER: &str = "daybook";
@@ -50,6 +50,8 @@ pub struct Place<'a> {
     pub versions: &'a Versions,
     /// What was fetched.
     pub cache: &'a Cache,
+    /// Certificates, where the servers have TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Server {
@@ -152,10 +154,10 @@ impl Server {
     #[must_use]
     pub fn is_ready(self, place: &Place<'_>) -> bool {
         match self {
-            Self::Kafka => super::probe::kafka(place.ports.kafka()),
+            Self::Kafka => super::probe::kafka(kafka::probed(place)),
             Self::Bigtable => super::probe::grpc(place.ports.bigtable()),
             Self::Postgres => postgres::is_ready(place),
-            Self::Minio => super::probe::http(place.ports.minio(), "/minio/health/ready"),
+            Self::Minio => minio::is_ready(place),
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{PASSWORD, Place, USER};
+use crate::stack::tls::{Tls, secret};
 use crate::stack::versions::Versions;
 use crate::stack::{StackError, files, process, tools};
 
@@ -39,7 +40,35 @@ pub(super) fn prepare(place: &Place<'_>) -> Result<Command, StackError> {
         .arg("-p")
         .arg(place.ports.postgres().to_string())
         .current_dir(&data);
+    if let Some(tls) = &place.tls {
+        encrypt(&mut command, tls, &data)?;
+    }
     Ok(command)
+}
+
+/// The server takes encrypted connections alone. It reads certificate and key as its own user.
+fn encrypt(command: &mut Command, tls: &Tls, data: &Path) -> Result<(), StackError> {
+    let (certificate, key) = (data.join("server.crt"), data.join("server.key"));
+    files::write(&certificate, &files::read(&tls.certificate())?)?;
+    secret(&key, &files::read(&tls.key())?)?;
+    if let Some((user, group)) = switched() {
+        chown(&key, Some(user), Some(group)).map_err(|source| StackError::File {
+            doing: "give away",
+            path: key.clone(),
+            source,
+        })?;
+    }
+    files::write(
+        &data.join("pg_hba.conf"),
+        "# Made anew by cargo xtask stack up at each start.\n\
+         hostssl all all 127.0.0.1/32 scram-sha-256\n",
+    )?;
+    command
+        .args(["-c", "ssl=on", "-c"])
+        .arg(format!("ssl_cert_file={}", certificate.display()))
+        .arg("-c")
+        .arg(format!("ssl_key_file={}", key.display()));
+    Ok(())
 }
 
 /// Ready means that pg_isready says so and that the database is there: it is made when the server
@@ -55,6 +84,11 @@ pub(super) fn is_ready(place: &Place<'_>) -> bool {
             .args(["-h", "127.0.0.1", "-p", &port, "-U", USER])
             .env("PGPASSWORD", PASSWORD)
             .env("PGCONNECT_TIMEOUT", "5");
+        if let Some(tls) = &place.tls {
+            command
+                .env("PGSSLMODE", "verify-full")
+                .env("PGSSLROOTCERT", tls.ca());
+        }
         command
     };
     if process::run("pg_isready", client("pg_isready").args(["-d", "postgres"])).is_err() {
