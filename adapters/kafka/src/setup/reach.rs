@@ -20,6 +20,8 @@ const WHILE: Duration = Duration::from_secs(2);
 /// Tries to connect by itself, and hears what becomes of it.
 pub(super) struct Listener {
     consumer: BaseConsumer<Heard>,
+    /// Whether TLS is not even tried.
+    plain: bool,
 }
 
 #[derive(Default)]
@@ -90,7 +92,10 @@ impl Listener {
             .set("group.id", connection.readers_group())
             .create_with_context(Heard::default())
             .map_err(|error| log_error("reaching the brokers", &error))?;
-        Ok(Self { consumer })
+        Ok(Self {
+            consumer,
+            plain: connection.config().tls.is_none(),
+        })
     }
 
     /// Listens for a while; says why the brokers are not reached, where trying again will hardly
@@ -121,7 +126,13 @@ impl Listener {
     pub(super) fn explain(&self, doing: &str, error: &KafkaError) -> LogError {
         match (log_error(doing, error), self.consumer_reason()) {
             (LogError::Unavailable(said), Some(reason)) => {
-                LogError::Unavailable(format!("{said}: {}", reason.what))
+                // In this state librdkafka waits for the answer to its first words.
+                let hung_up = self.plain && reason.what.contains("APIVERSION_QUERY");
+                let why = match hung_up {
+                    true => "; as a broker does that wants TLS, which is not set",
+                    false => "",
+                };
+                LogError::Unavailable(format!("{said}: {}{why}", reason.what))
             }
             (error, _) => error,
         }
