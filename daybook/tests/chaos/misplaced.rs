@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::bank::{Bank, open, strong, transfer};
 use crate::killed::Running;
 use crate::length::{chances, rounds};
+use crate::load::Way;
 use crate::node::eventually;
 use crate::topics::{Place, headers, produce, produce_raw, producer, read_all, source};
 use crate::traffic::Plan;
@@ -210,7 +211,6 @@ fn answered(running: &Running, made: &[Produced]) {
             assert_eq!(said["trace"], "a header behind it");
         }
     }
-    assert!(letters.len() < made.len(), "letters of others: {letters:?}");
 }
 
 /// What [`ONE`] has by the records that belong there, in each ledger.
@@ -236,7 +236,12 @@ async fn accounts(bank: &Bank, ledgers: &[String]) {
 }
 
 pub fn misplaced(rounds: usize, chances: &mut StdRng) {
-    let mut running = Running::start(Plan::of(SHARDS), chances);
+    // The load finds its own records between these.
+    let plan = Plan {
+        load: Way::Topics,
+        ..Plan::of(SHARDS)
+    };
+    let mut running = Running::start(plan, chances);
     let ledgers = running.traffic.ledgers().to_vec();
     let runtime = running.traffic.runtime();
     runtime.block_on(accounts(running.traffic.bank(), &ledgers));

@@ -2,6 +2,7 @@
 //! dead letter. The outcomes are put into the manifest.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -334,8 +335,11 @@ fn number_of(message: &BorrowedMessage<'_>, run: u32) -> Option<u64> {
 
 fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
     let headers = message.headers()?;
-    let found = headers.iter().filter(|header| header.key == name);
-    found.last()?.value.map(<[u8]>::to_vec)
+    // rdkafka panics over a name that is no UTF-8; the topics hold records of others, too.
+    let read = |index| catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()?;
+    let named = (0..headers.count()).rev().filter_map(read);
+    let mut found = named.filter(|header| header.key == name);
+    found.next()?.value.map(<[u8]>::to_vec)
 }
 
 fn place(regions: &mut Regions, message: &BorrowedMessage<'_>, number: u64) {
