@@ -34,7 +34,7 @@ impl ReadModels {
     /// A history that lost rows is filled from the log again, its checkpoint behind its rows. What
     /// is read there meanwhile would miss rows and not say so: it has to be whole before it is
     /// read, and still afterwards.
-    async fn from_history<T>(
+    async fn in_history<T>(
         &self,
         ledger: &LedgerName,
         read: impl AsyncFnOnce(u64) -> Result<T, ProjectionError>,
@@ -188,7 +188,7 @@ impl Views for ReadModels {
         range: HistoryRange,
         most: usize,
     ) -> Result<Vec<HistoryRow>, ProjectionError> {
-        let found = self.from_history(ledger, async |reached| {
+        let found = self.in_history(ledger, async |reached| {
             let range = HistoryRange {
                 through: range.through.min(reached),
                 ..range
@@ -207,7 +207,7 @@ impl Views for ReadModels {
         account: AccountNumber,
         at: Timestamp,
     ) -> Result<Option<HistoryRow>, ProjectionError> {
-        let found = self.from_history(ledger, async |reached| {
+        let found = self.in_history(ledger, async |reached| {
             let history = &self.shared.history;
             history.row_at(ledger, account, at, reached).await
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use hdrhistogram::Histogram;
@@ -10,10 +10,14 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use schemas::proto::v1 as api;
 use schemas::proto::v1::command_service_client::CommandServiceClient;
+use tonic_types::StatusExt as _;
 
 use super::ids::Ids;
 use super::target::Target;
 use super::{BenchArgs, BenchError, Form, account_name, histogram};
+
+/// A pause where the server does not say how long.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What was acknowledged.
 pub struct Loaded {
@@ -23,6 +27,8 @@ pub struct Loaded {
     pub captures: u64,
     /// Requests answered.
     pub requests: u64,
+    /// How often the server, working at its limit, asked for a pause.
+    pub pauses: u64,
     /// Microseconds a request.
     pub latency: Histogram<u64>,
     /// Acknowledged debits and credits by account; index 0 is account 1.
@@ -56,6 +62,8 @@ struct Answer {
     micros: u64,
     ledger_sequence: u64,
     token: String,
+    /// How often the server asked for a pause before.
+    pauses: u64,
 }
 
 pub async fn run(args: &BenchArgs, target: &Target, ledger: &str) -> Result<Loaded, BenchError> {
@@ -176,6 +184,23 @@ impl Client {
     }
 }
 
+/// Why a request got no answer that counts.
+enum Unsent {
+    /// The server is working at its limit: the same again after a pause.
+    Busy(Box<tonic::Status>),
+    Failed(BenchError),
+}
+
+impl Unsent {
+    fn of(call: &'static str) -> impl FnOnce(tonic::Status) -> Self {
+        move |status| match status.code() {
+            tonic::Code::ResourceExhausted => Self::Busy(Box::new(status)),
+            _ => Self::Failed(BenchError::call(call)(status)),
+        }
+    }
+}
+
+/// Sends a request until it is answered, with the pauses that the server asks for.
 async fn send(
     mut commands: CommandServiceClient<tonic::transport::Channel>,
     form: Form,
@@ -185,41 +210,74 @@ async fn send(
     request: Request,
 ) -> Result<Answer, BenchError> {
     let started = Instant::now();
-    let (ledger_sequence, token) = match form {
+    let mut pauses = 0;
+    loop {
+        let single = batch == 1;
+        match once(&mut commands, form, single, &ledger, &names, &request).await {
+            Ok((ledger_sequence, token)) => {
+                return Ok(Answer {
+                    request,
+                    micros: started.elapsed().as_micros() as u64,
+                    ledger_sequence,
+                    token,
+                    pauses,
+                });
+            }
+            Err(Unsent::Busy(status)) => {
+                let asked = status.get_details_retry_info();
+                let pause = asked.and_then(|info| info.retry_delay).unwrap_or(PAUSE);
+                pauses += 1;
+                tokio::time::sleep(pause).await;
+            }
+            Err(Unsent::Failed(error)) => return Err(error),
+        }
+    }
+}
+
+/// Sends a request; answers with the last ledger sequence and its token.
+async fn once(
+    commands: &mut CommandServiceClient<tonic::transport::Channel>,
+    form: Form,
+    single: bool,
+    ledger: &str,
+    names: &[String],
+    request: &Request,
+) -> Result<(u64, String), Unsent> {
+    match form {
         Form::Packed => {
-            let message = packed(ledger, &request);
+            let message = packed(ledger, request);
             let reply = commands
                 .batch_transfer(message)
                 .await
-                .map_err(BenchError::call("BatchTransfer"))?
+                .map_err(Unsent::of("BatchTransfer"))?
                 .into_inner();
             if let Some(refusal) = reply.refusals.first() {
-                return Err(BenchError::Server(format!(
+                return Err(Unsent::Failed(BenchError::Server(format!(
                     "a transfer was refused: {refusal:?}"
-                )));
+                ))));
             }
-            (reply.last_ledger_sequence, reply.token)
+            Ok((reply.last_ledger_sequence, reply.token))
         }
-        Form::Friendly if batch == 1 => {
-            let mut message = friendly(&ledger, &names, &request);
-            let command = message
-                .pop()
-                .ok_or_else(|| BenchError::Usage("a request without a command was drawn".into()))?;
+        Form::Friendly if single => {
+            let message = friendly(ledger, names, request).pop().ok_or_else(|| {
+                let why = "a request without a command was drawn";
+                Unsent::Failed(BenchError::Usage(why.into()))
+            })?;
             let receipt = commands
-                .write(command)
+                .write(message)
                 .await
-                .map_err(BenchError::call("Write"))?
+                .map_err(Unsent::of("Write"))?
                 .into_inner();
-            (receipt.ledger_sequence, receipt.token)
+            Ok((receipt.ledger_sequence, receipt.token))
         }
         Form::Friendly => {
             let message = api::BatchWriteRequest {
-                commands: friendly(&ledger, &names, &request),
+                commands: friendly(ledger, names, request),
             };
             let reply = commands
                 .batch_write(message)
                 .await
-                .map_err(BenchError::call("BatchWrite"))?
+                .map_err(Unsent::of("BatchWrite"))?
                 .into_inner();
             let mut last = (0, String::new());
             for outcome in reply.outcomes {
@@ -227,31 +285,31 @@ async fn send(
                     Some(api::outcome::Outcome::Receipt(receipt)) => {
                         last = (receipt.ledger_sequence, receipt.token);
                     }
+                    Some(api::outcome::Outcome::Error(error))
+                        if error.code == tonic::Code::ResourceExhausted as i32 =>
+                    {
+                        let busy = tonic::Status::resource_exhausted(error.message);
+                        return Err(Unsent::Busy(Box::new(busy)));
+                    }
                     other => {
-                        return Err(BenchError::Server(format!(
+                        return Err(Unsent::Failed(BenchError::Server(format!(
                             "a transfer was refused: {other:?}"
-                        )));
+                        ))));
                     }
                 }
             }
-            last
+            Ok(last)
         }
-    };
-    Ok(Answer {
-        request,
-        micros: started.elapsed().as_micros() as u64,
-        ledger_sequence,
-        token,
-    })
+    }
 }
 
-fn packed(ledger: String, request: &Request) -> api::BatchTransferRequest {
+fn packed(ledger: &str, request: &Request) -> api::BatchTransferRequest {
     let mut ids = Vec::with_capacity(request.transfers.len() * 16);
     for transfer in &request.transfers {
         ids.extend_from_slice(&transfer.id.to_be_bytes());
     }
     api::BatchTransferRequest {
-        ledger,
+        ledger: ledger.to_owned(),
         ids: ids.into(),
         debits: request.transfers.iter().map(|t| t.debit).collect(),
         credits: request.transfers.iter().map(|t| t.credit).collect(),
@@ -306,6 +364,7 @@ impl Loaded {
             transfers: 0,
             captures: 0,
             requests: 0,
+            pauses: 0,
             latency: histogram(),
             sums: vec![(0, 0); accounts as usize],
             sample: Vec::new(),
@@ -316,6 +375,7 @@ impl Loaded {
 
     fn add(&mut self, answer: Answer) {
         self.requests += 1;
+        self.pauses += answer.pauses;
         self.latency.saturating_record(answer.micros);
         self.transfers += answer.request.transfers.len() as u64;
         self.captures += answer.request.captures.len() as u64;
@@ -339,6 +399,7 @@ impl Loaded {
         self.transfers += other.transfers;
         self.captures += other.captures;
         self.requests += other.requests;
+        self.pauses += other.pauses;
         self.latency += other.latency;
         for (sum, more) in self.sums.iter_mut().zip(other.sums) {
             sum.0 += more.0;

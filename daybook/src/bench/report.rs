@@ -37,6 +37,8 @@ pub struct Report {
     pub visible_seconds: f64,
     /// The same a second, until all was query-visible.
     pub visible_per_second: u64,
+    /// How often the server, working at its limit, asked a client for a pause.
+    pub pauses: u64,
     /// Latency of a request.
     pub request_micros: Percentiles,
     /// Latency of a balance as of a moment.
@@ -115,6 +117,7 @@ impl Report {
             acknowledged_per_second: rate(acknowledged_in),
             visible_seconds: visible_in.as_secs_f64(),
             visible_per_second: rate(visible_in),
+            pauses: loaded.pauses,
             request_micros: Percentiles::of(&loaded.latency),
             balance_as_of_micros: queried.as_ref().map(|q| Percentiles::of(&q.balance_as_of)),
             last_postings_micros: queried.as_ref().map(|q| Percentiles::of(&q.last_postings)),
@@ -148,8 +151,8 @@ impl fmt::Display for Report {
             "query-visible          {:>10} /s  ({:.2} s)",
             self.visible_per_second, self.visible_seconds
         )?;
-        let mut latency = |name: &str, p: &Percentiles| {
-            let ms = |micros: u64| micros as f64 / 1_000.0;
+        let ms = |micros: u64| micros as f64 / 1_000.0;
+        let latency = |f: &mut fmt::Formatter<'_>, name: &str, p: &Percentiles| {
             writeln!(
                 f,
                 "{name:<22} p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
@@ -159,12 +162,19 @@ impl fmt::Display for Report {
                 ms(p.max)
             )
         };
-        latency("request", &self.request_micros)?;
+        latency(f, "request", &self.request_micros)?;
+        if self.pauses > 0 {
+            writeln!(
+                f,
+                "pauses                 {:>10}, since the server was working at its limit",
+                self.pauses
+            )?;
+        }
         if let Some(p) = &self.balance_as_of_micros {
-            latency("balance as of", p)?;
+            latency(f, "balance as of", p)?;
         }
         if let Some(p) = &self.last_postings_micros {
-            latency("last 20 postings", p)?;
+            latency(f, "last 20 postings", p)?;
         }
         if let Some(bytes) = self.server_memory_bytes {
             writeln!(f, "server memory          {:>10} MB", bytes / 1_000_000)?;
