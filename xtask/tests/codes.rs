@@ -21,6 +21,10 @@ const ROOMS: &[&str] = &[
 
 /// Words in capitals with an underscore that are no codes, and what they are.
 const OTHERS: &[(&str, &str)] = &[
+    (
+        "APIVERSION_QUERY",
+        "a state of librdkafka's connections, as its log names it",
+    ),
     ("CAPTURE", "how a column spells what a transaction came of"),
     ("DIRECT", "how a column spells what a transaction came of"),
     ("FROZEN_ALL", "how a column spells a status"),
