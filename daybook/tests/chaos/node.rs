@@ -1,13 +1,13 @@
 //! A process of a cluster that can be killed, stopped and started again where it was.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ports::free_port;
 use crate::process::{Ran, daybook};
 
 /// A process of a cluster.
@@ -239,11 +239,6 @@ impl Drop for Node {
             let _ = child.wait();
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Waits until it is so; gives how long that took.

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../process/ports.rs"]
+mod ports;
+
 mod clock;
 mod damage;
 mod disk;

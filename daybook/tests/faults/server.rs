@@ -9,6 +9,8 @@ use schemas::proto::v1::command_service_client::CommandServiceClient;
 use schemas::proto::v1::query_service_client::QueryServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::ports::free_port;
+
 pub const LEDGER: &str = "bank";
 pub const CASH: &str = "bank:cash";
 pub const CUSTOMER: &str = "customers:1:checking";
@@ -125,14 +127,6 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.errors);
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// Compiles a shim of `tests/faults/shims` for LD_PRELOAD.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::ports::free_port;
 use crate::support::{Ran, Server, daybook, run};
 
 /// A server on a port of its own that is killed and started again.
@@ -48,11 +49,6 @@ impl Drop for Mortal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 fn prove(manifest: &Path, url: &str) -> Ran {
