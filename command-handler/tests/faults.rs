@@ -126,14 +126,14 @@ async fn a_clean_stop_answers_what_was_taken_and_a_restart_knows_it_all() {
     let acknowledged = match outcomes {
         Ok(response) => response.outcomes.iter().filter(|o| said(o) == "OK").count(),
         Err(status) => {
-            assert_eq!(status.code(), Code::Unavailable);
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
             0
         }
     };
     let stopped = server
         .api
         .write(Request::new(command("bank", "z", "cash", "a", 1)));
-    assert!(stopped.await.is_err());
+    assert_eq!(stopped.await.unwrap_err().code(), Code::Unavailable);
     let again = start_on(config(), log, store, clock).await.unwrap();
     for n in 0..2_000 {
         let receipt = again
@@ -253,36 +253,46 @@ async fn a_full_queue_declines_at_once() {
         .await
         .unwrap();
     server.bank("bank").await;
-    let mut calls = Vec::new();
-    for n in 0..50 {
-        let api = Arc::clone(&server.api);
-        let commands = (0..60)
-            .map(|m| command("bank", &format!("q{n}-{m}"), "cash", "a", 1))
-            .collect();
-        calls.push(tokio::spawn(async move {
-            api.batch_write(Request::new(v1::BatchWriteRequest { commands }))
-                .await
-        }));
-    }
     let (mut taken, mut declined) = (0, 0);
-    for call in calls {
-        match call.await.unwrap() {
-            Ok(response) => {
-                assert!(
-                    response
-                        .outcomes
-                        .iter()
-                        .all(|outcome| said(outcome) == "OK")
-                );
-                taken += 1;
-            }
-            Err(status) => {
-                assert_eq!(reason(&status), "RESOURCE_EXHAUSTED");
-                declined += 1;
+    let begun = std::time::Instant::now();
+    // On a busy machine the writer may keep up with a whole wave.
+    for wave in 0.. {
+        let mut calls = Vec::new();
+        for n in 0..50 {
+            let api = Arc::clone(&server.api);
+            let commands = (0..60)
+                .map(|m| command("bank", &format!("q{wave}-{n}-{m}"), "cash", "a", 1))
+                .collect();
+            calls.push(tokio::spawn(async move {
+                api.batch_write(Request::new(v1::BatchWriteRequest { commands }))
+                    .await
+            }));
+        }
+        for call in calls {
+            match call.await.unwrap() {
+                Ok(response) => {
+                    assert!(
+                        response
+                            .outcomes
+                            .iter()
+                            .all(|outcome| said(outcome) == "OK")
+                    );
+                    taken += 1;
+                }
+                Err(status) => {
+                    assert_eq!(reason(&status), "RESOURCE_EXHAUSTED");
+                    declined += 1;
+                }
             }
         }
+        if taken > 0 && declined > 0 {
+            break;
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(60),
+            "{taken} taken, {declined} declined"
+        );
     }
-    assert!(taken > 0 && declined > 0, "{taken} {declined}");
     assert_eq!(server.handler.status()[0].waiting, 0);
 }
 

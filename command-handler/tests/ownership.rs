@@ -318,5 +318,5 @@ async fn a_clean_stop_leaves_the_group_when_all_is_written() {
     assert!(!node.member.has_left());
     node.server.handler.stop().await;
     assert!(node.member.has_left());
-    assert!(matches!(node.condition(), Condition::Stopped(_)));
+    assert!(matches!(node.condition(), Condition::Ended));
 }

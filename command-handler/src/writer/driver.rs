@@ -132,7 +132,16 @@ impl Driver {
                 }
             }
         }
-        self.stopped("it was told to".to_owned());
+        tracing::info!(
+            shard = self.shard,
+            "the writer is stopped, as it was told to"
+        );
+        self.mailbox.shared.set(Condition::Ended);
+        // Whoever came too late for it repeats the command where the shard is served next.
+        self.callers.fail(&Fault::unavailable(format!(
+            "the writer of shard {} was stopped",
+            self.shard
+        )));
     }
 
     /// Waits until the shard is this node's to claim; false when told to stop.

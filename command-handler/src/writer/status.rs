@@ -22,6 +22,8 @@ pub enum Condition {
     NotOwner,
     /// Finishes what it took, and takes no more.
     Stopping,
+    /// Was told to stop, and has: everything that it took was answered.
+    Ended,
     /// Does nothing any more; the reason is in the server's log too.
     Stopped(String),
 }
@@ -35,7 +37,7 @@ impl Condition {
             Self::ReadOnly => "read-only (DISK_FULL)",
             Self::NotOwner => "not this node's",
             Self::Stopping => "stopping",
-            Self::Stopped(_) => "stopped",
+            Self::Ended | Self::Stopped(_) => "stopped",
         }
     }
 }
@@ -124,8 +126,9 @@ impl Shared {
     pub(crate) fn set(&self, condition: Condition) {
         let mut now = lock(&self.condition);
         match *now {
-            Condition::Stopped(_) => {}
-            Condition::Stopping if !matches!(condition, Condition::Stopped(_)) => {}
+            Condition::Stopped(_) | Condition::Ended => {}
+            Condition::Stopping
+                if !matches!(condition, Condition::Stopped(_) | Condition::Ended) => {}
             _ => *now = condition,
         }
     }
