@@ -42,7 +42,7 @@ impl<T: Copy> Machine<T> {
     }
 
     /// Lets what comes behind a command of a topic wait for it, unless `why` is its outcome.
-    fn halt(&mut self, request: &Request, why: &Fault) {
+    pub(super) fn halt(&mut self, request: &Request, why: &Fault) {
         if let Some(ingested) = &request.ingested
             && !is_final(why)
         {

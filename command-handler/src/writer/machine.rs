@@ -255,9 +255,16 @@ impl<T: Copy> Machine<T> {
     pub fn decline_waiting(&mut self, why: &Fault, reads: impl Fn() -> StrongError) {
         self.loaded.id += 1;
         self.loaded.loading = false;
-        for waiting in self.queue.drain(..) {
+        for waiting in std::mem::take(&mut self.queue) {
             match waiting {
-                Waiting::Command { tag, .. } | Waiting::Attach { tag, .. } => {
+                Waiting::Command { tag, request, .. } => {
+                    // It may go on deciding soon, and what came later by the same topic may be
+                    // on its way already.
+                    self.halt(&request, why);
+                    let declined = Outcome::Declined(why.clone());
+                    self.out.replies.push((tag, declined));
+                }
+                Waiting::Attach { tag, .. } => {
                     let declined = Outcome::Declined(why.clone());
                     self.out.replies.push((tag, declined));
                 }

@@ -1,16 +1,19 @@
 //! Order, durability and what answers may tell.
 
+use std::sync::Arc;
+
 use ledger_core::account::AccountType;
 use ledger_core::command::Operation;
 use ledger_core::text::{Metadata, Text};
 use ports::log::CommitOutcome;
 use ports::strong::{StrongAnswer, StrongQuery};
+use schemas::error::Fault;
 use schemas::record::{Origin, Payload};
 use shard_state::MemoryBounds;
 
 use super::world::*;
 use crate::writer::machine::Bounds;
-use crate::writer::request::{Outcome, Want};
+use crate::writer::request::{Ingested, Outcome, Request, Source, Want};
 
 fn small() -> Bounds {
     Bounds {
@@ -525,4 +528,37 @@ fn with_too_many_bytes_in_memory_commands_are_declined_until_the_read_models_fol
     assert_eq!(code(&world.run(one)), "OK");
     let held = world.machine.state.remembered_bytes();
     assert!(held < 5_000, "{held}");
+}
+
+/// A shard that is taken away and given back at once goes on with the same machine, and what a
+/// topic brought later may be on its way to it by then.
+#[test]
+fn what_was_turned_away_is_not_overtaken_by_what_came_behind_it() {
+    let mut world = World::with_bank(Bounds::default());
+    let by_topic = |offset, round| Request {
+        source: Arc::new(Source {
+            origin: Origin::Kafka {
+                topic: "deposits".into(),
+                partition: 0,
+                offset,
+                resume: 1,
+            },
+            ..Source::default()
+        }),
+        ingested: Some(Box::new(Ingested {
+            round,
+            settle: None,
+        })),
+        ..request(bank(), uuid_key(0, offset), transfer("cash", "a", 1))
+    };
+    let first = world.submit(by_topic(1, 1));
+    let away = Fault::unavailable("the shard is taken away");
+    world.machine.decline_waiting(&away, || unreachable!());
+    let second = world.submit(by_topic(2, 1));
+    world.settle();
+    let codes = [first, second].map(|tag| code(&world.outcomes[&tag]));
+    assert_eq!(codes, ["UNAVAILABLE", "UNAVAILABLE"]);
+    let again = [by_topic(1, 2), by_topic(2, 2)].map(|request| world.submit(request));
+    world.settle();
+    assert_eq!(again.map(|tag| code(&world.outcomes[&tag])), ["OK", "OK"]);
 }
