@@ -196,11 +196,16 @@ fn killed_at_any_moment_it_goes_on() {
         let mut command = daybook();
         command.arg("migrate").arg("--from").arg(&one);
         command.arg("--to").arg(&three).args(["--shards", "3"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         std::thread::sleep(Duration::from_millis(10 + round * 37));
         match child.try_wait().expect("it is ours") {
-            Some(_) => break,
+            Some(_) => {
+                let ended = child.wait_with_output().expect("it has ended");
+                let said = String::from_utf8_lossy(&ended.stderr);
+                assert!(ended.status.success(), "killed {killed} times: {said}");
+                break;
+            }
             None => {
                 child.kill().expect("it runs");
                 child.wait().expect("it ends");
