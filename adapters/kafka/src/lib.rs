@@ -9,6 +9,7 @@ pub mod connection;
 mod error;
 pub mod gate;
 pub mod group;
+pub mod headers;
 pub mod ingest;
 mod log;
 pub mod setup;

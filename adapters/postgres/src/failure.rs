@@ -36,6 +36,8 @@ pub(crate) enum Cause {
     Locked,
     /// A table, or the schema it stands in, is not there (any more).
     Missing,
+    /// The user is not let in: a wrong password, an unknown user, a connection that is not encrypted.
+    NotLetIn,
     /// The user may not do it.
     Denied,
     /// A row breaks a constraint: it contradicts what stands there.
@@ -73,8 +75,7 @@ pub(crate) fn cause(error: &sqlx::Error) -> Cause {
             "08" => Cause::Lost,
             // Too many connections, full disk, no memory; I/O errors.
             "53" | "58" => Cause::NotNow,
-            // Wrong password, unknown role.
-            "28" => Cause::Denied,
+            "28" => Cause::NotLetIn,
             "23" => Cause::Contradiction,
             _ => Cause::Other,
         },
@@ -101,7 +102,7 @@ impl Failure {
                 ProjectionError::Unavailable(error.to_string())
             }
             // It comes back by itself when the right is given.
-            Cause::Denied => ProjectionError::Unavailable(format!(
+            Cause::NotLetIn | Cause::Denied => ProjectionError::Unavailable(format!(
                 "the user of Postgres may not do this: {error}"
             )),
             Cause::Missing => unusable(format!("a table is missing: {error}")),

@@ -105,8 +105,7 @@ impl Explain {
     fn error(&self, error: sqlx::Error) -> OpenError {
         let what = error.to_string();
         match cause(&error) {
-            // Wrong password, unknown user, a connection that is not encrypted.
-            Cause::Denied if is_login(&error) => OpenError::Config(format!(
+            Cause::NotLetIn => OpenError::Config(format!(
                 "{} does not let the user {:?} in: {what}",
                 self.server, self.user
             )),
@@ -165,14 +164,6 @@ impl Explain {
             other => self.unusable(other.to_string()),
         }
     }
-}
-
-/// Whether it was said to who wanted to come in, and not to one who is in.
-fn is_login(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(database) = error else {
-        return false;
-    };
-    database.code().is_some_and(|code| code.starts_with("28"))
 }
 
 /// The migrations, kept track of in the schema itself.

@@ -132,16 +132,10 @@ impl Driver {
                 }
             }
         }
-        tracing::info!(
-            shard = self.shard,
-            "the writer is stopped, as it was told to"
-        );
-        self.mailbox.shared.set(Condition::Ended);
         // Whoever came too late for it repeats the command where the shard is served next.
-        self.callers.fail(&Fault::unavailable(format!(
-            "the writer of shard {} was stopped",
-            self.shard
-        )));
+        let declined =
+            Fault::unavailable(format!("the writer of shard {} was stopped", self.shard));
+        self.end("it was told to", Condition::Ended, &declined);
     }
 
     /// Waits until the shard is this node's to claim; false when told to stop.
@@ -204,13 +198,17 @@ impl Driver {
     }
 
     fn stopped(&mut self, why: String) {
-        tracing::info!(shard = self.shard, %why, "the writer is stopped");
         let declined = Fault::ShardStopped {
             shard: self.shard,
             why: why.clone(),
         };
-        self.mailbox.shared.set(Condition::Stopped(why));
-        self.callers.fail(&declined);
+        self.end(&why, Condition::Stopped(why.clone()), &declined);
+    }
+
+    fn end(&mut self, why: &str, condition: Condition, declined: &Fault) {
+        tracing::info!(shard = self.shard, %why, "the writer is stopped");
+        self.mailbox.shared.set(condition);
+        self.callers.fail(declined);
     }
 
     /// Claims the shard and brings its state back, up to the claim's own barrier.
@@ -356,6 +354,7 @@ impl Driver {
                     requests,
                     reply,
                     room,
+                    ..
                 } => self.callers.commands(machine, requests, reply, room),
                 Message::Read {
                     ledger,

@@ -256,15 +256,13 @@ impl<T: Copy> Machine<T> {
         self.loaded.id += 1;
         self.loaded.loading = false;
         for waiting in std::mem::take(&mut self.queue) {
+            if let Waiting::Command { request, .. } = &waiting {
+                // It may go on deciding soon, and what came later by the same topic may be on its
+                // way already.
+                self.halt(request, why);
+            }
             match waiting {
-                Waiting::Command { tag, request, .. } => {
-                    // It may go on deciding soon, and what came later by the same topic may be
-                    // on its way already.
-                    self.halt(&request, why);
-                    let declined = Outcome::Declined(why.clone());
-                    self.out.replies.push((tag, declined));
-                }
-                Waiting::Attach { tag, .. } => {
+                Waiting::Command { tag, .. } | Waiting::Attach { tag, .. } => {
                     let declined = Outcome::Declined(why.clone());
                     self.out.replies.push((tag, declined));
                 }

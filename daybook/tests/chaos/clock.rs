@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::servers::Servers;
 
 /// Compiles what is preloaded to shift the clock.

@@ -12,6 +12,8 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../process/operations.rs"]
+mod operations;
 #[path = "../process/ports.rs"]
 mod ports;
 #[allow(dead_code, reason = "shared with the tests of single processes")]

@@ -17,7 +17,7 @@ use crate::bank::{Bank, open, strong, transfer};
 use crate::killed::Running;
 use crate::length::{chances, rounds};
 use crate::load::Way;
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::topics::{Place, headers, produce, produce_raw, producer, read_all, source};
 use crate::traffic::Plan;
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::operations::get;
 use crate::ports::free_port;
 use crate::process::{Ran, daybook};
 
@@ -107,21 +108,7 @@ impl Node {
 
     /// A page of its operations port, with its head; empty where it does not answer.
     pub fn page(&self, path: &str) -> String {
-        use std::io::{Read as _, Write as _};
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], self.operations));
-        let patience = Duration::from_secs(5);
-        let ask = || -> std::io::Result<String> {
-            let mut stream = std::net::TcpStream::connect_timeout(&address, patience)?;
-            stream.set_read_timeout(Some(patience))?;
-            write!(
-                stream,
-                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            )?;
-            let mut reply = String::new();
-            stream.read_to_string(&mut reply)?;
-            Ok(reply)
-        };
-        ask().unwrap_or_default()
+        get(&self.operations(), path)
     }
 
     /// What it says of itself.
@@ -239,14 +226,4 @@ impl Drop for Node {
             let _ = child.wait();
         }
     }
-}
-
-/// Waits until it is so; gives how long that took.
-pub fn eventually(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < within, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    started.elapsed()
 }

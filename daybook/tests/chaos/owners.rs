@@ -12,7 +12,8 @@ use crate::bank::{open, strong, transfer};
 use crate::cluster::Cluster;
 use crate::length::{chances, rounds};
 use crate::load::{Load, Way};
-use crate::node::{Node, eventually};
+use crate::node::Node;
+use crate::operations::eventually;
 use crate::servers::Servers;
 use crate::traffic::{Plan, Traffic};
 

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use crate::cluster::variable;
 use crate::killed::Running;
 use crate::length::chances;
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::traffic::Plan;
 
 /// Writes a message into a topic, past Daybook.

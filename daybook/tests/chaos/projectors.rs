@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::killed::Running;
 use crate::length::{chances, rounds};
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::traffic::Plan;
 
 pub fn two_projectors(rounds: usize, chances: &mut StdRng) {

@@ -16,7 +16,7 @@ use xtask::stack::Server;
 use crate::bank::{Bank, eventual, reason, strong};
 use crate::killed::Running;
 use crate::length::{chances, rounds};
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::traffic::{Plan, Traffic};
 
 /// Lines that each account has when the first history is lost.

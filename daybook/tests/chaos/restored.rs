@@ -15,7 +15,8 @@ use crate::bank::{Bank, reason, transfer};
 use crate::cluster::Cluster;
 use crate::killed::Running;
 use crate::length::chances;
-use crate::node::{Node, eventually};
+use crate::node::Node;
+use crate::operations::eventually;
 use crate::servers::Servers;
 use crate::traffic::{Plan, ledgers};
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::bank::{Bank, Refused, command, open, strong, transfer};
 use crate::load::Way;
-use crate::node::eventually;
+use crate::operations::eventually;
 
 /// How much is sent.
 #[derive(Debug, Clone, Copy)]

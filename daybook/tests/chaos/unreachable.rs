@@ -11,7 +11,7 @@ use xtask::stack::Server;
 use crate::bank::{eventual, reason, strong};
 use crate::killed::Running;
 use crate::length::chances;
-use crate::node::eventually;
+use crate::operations::eventually;
 use crate::traffic::Plan;
 
 /// A node may need this much more memory while nothing can be written.

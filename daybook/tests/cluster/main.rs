@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../process/operations.rs"]
+mod operations;
 #[allow(dead_code, reason = "shared with the tests of single processes")]
 #[path = "../process/support.rs"]
 mod process;

@@ -7,8 +7,9 @@ use daybook::client::session::{ClientArgs, Session, new_key};
 use rustix::process::Signal;
 use schemas::proto::v1::*;
 
+use crate::operations::eventually;
 use crate::process::Server;
-use crate::support::{Cluster, eventually};
+use crate::support::Cluster;
 
 const LEDGERS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 

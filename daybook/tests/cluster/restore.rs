@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::operations::eventually;
 use crate::process::{Server, run};
-use crate::support::{Cluster, eventually};
+use crate::support::Cluster;
 
 fn deposits(server: &Server, from: u32, to: u32) {
     for index in from..to {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Cluster, eventually, get};
+use crate::operations::{eventually, get};
+use crate::support::Cluster;
 
 #[test]
 fn all_roles_in_one_process_keep_books_that_survive_a_power_cut() {

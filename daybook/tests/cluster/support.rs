@@ -2,10 +2,11 @@
 //! nobody else has.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::operations::{eventually, get};
 use crate::process::{Ran, Server, daybook};
 
 /// A cluster, set up.
@@ -88,32 +89,5 @@ impl Cluster {
         assert!(said.contains("clean"), "{said}");
         assert!(said.contains("byte for byte"), "{said}");
         assert!(said.contains("row by row"), "{said}");
-    }
-}
-
-/// Waits until it is so.
-pub fn eventually(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + within;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A page of the operations port, with its head.
-pub fn get(url: &str, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let address = url.strip_prefix("http://").expect("a URL");
-    let Ok(mut stream) = std::net::TcpStream::connect(address) else {
-        return String::new();
-    };
-    let asked = write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    );
-    let mut reply = String::new();
-    match asked.and_then(|()| stream.read_to_string(&mut reply)) {
-        Ok(_) => reply,
-        Err(_) => String::new(),
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../process/operations.rs"]
+mod operations;
 #[allow(dead_code, reason = "shared with the tests of single processes")]
 #[path = "../process/support.rs"]
 mod process;
@@ -11,7 +13,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Encrypted, get};
+use operations::{eventually, get};
+use support::Encrypted;
 use xtask::stack::PASSWORD;
 
 /// Passwords that are tried and are wrong. They are somebody's secrets all the same.
@@ -95,7 +98,7 @@ fn books(stack: &Encrypted) -> Vec<String> {
     assert_eq!(said["proven"], true, "{said}");
     printed.push(get(node.operations(), "/metrics"));
     // The archive follows by itself.
-    support::eventually(Duration::from_secs(30), "all is archived", || {
+    eventually(Duration::from_secs(30), "all is archived", || {
         node.run(&["verify", "--deep"]).code == 0
     });
     printed.push(node.end());

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::WRONG;
-use crate::support::{Encrypted, eventually, get};
+use crate::operations::{eventually, get};
+use crate::support::Encrypted;
 
 /// One attempt to set up.
 struct Attempt {

@@ -4,13 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use xtask::stack::tls::Authority;
 use xtask::stack::{Ports, Server, Stack, Tls};
 
+use crate::operations::{eventually, get};
 use crate::process::{Ran, daybook};
 
 /// The stack.
@@ -221,32 +222,5 @@ impl Drop for Node {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Waits until it is so.
-pub fn eventually(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + within;
-    while !is_so() {
-        assert!(Instant::now() < until, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A page of the operations port, with its head; nothing where it does not answer.
-pub fn get(url: &str, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let address = url.strip_prefix("http://").expect("a URL");
-    let Ok(mut stream) = std::net::TcpStream::connect(address) else {
-        return String::new();
-    };
-    let asked = write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    );
-    let mut reply = String::new();
-    match asked.and_then(|()| stream.read_to_string(&mut reply)) {
-        Ok(_) => reply,
-        Err(_) => String::new(),
     }
 }

@@ -1,6 +1,5 @@
 //! Reads the topics of one shard, on a thread of its own.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
+use crate::headers::header_at;
 use crate::log::{ReaderClient, bounds, command_consumer, transient};
 
 /// Records that were read and not asked for yet.
@@ -287,16 +287,14 @@ impl Thread {
     }
 }
 
-/// The headers of a message, and how many more it has whose names are no UTF-8: rdkafka panics
-/// over those, and anybody can write one.
+/// The headers of a message, and how many more it has whose names are no UTF-8.
 fn headers(message: &BorrowedMessage<'_>) -> (Vec<(String, Option<Bytes>)>, usize) {
     let Some(headers) = message.headers() else {
         return (Vec::new(), 0);
     };
     let count = headers.count();
     let read = |index| {
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-        let header = header.ok().flatten()?;
+        let header = header_at(headers, index)?;
         let value = header.value.map(Bytes::copy_from_slice);
         Some((header.key.to_owned(), value))
     };

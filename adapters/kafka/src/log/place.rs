@@ -11,10 +11,10 @@
 //! | 4 | index in the batch |
 //! | 4 | records of the batch |
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use schemas::record::LogId;
+
+use crate::headers::header_at;
 
 const HEADER: &str = "daybook";
 const LENGTH: usize = 29;
@@ -121,10 +121,7 @@ impl Place {
             .headers()
             .filter(|headers| headers.count() == 1)
             .ok_or("it has no header daybook, or others too")?;
-        // rdkafka panics over a name that is no UTF-8, and who wrote this one is not known yet.
-        let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(0)))
-            .ok()
-            .flatten()
+        let header = header_at(headers, 0)
             .filter(|header| header.key == HEADER)
             .ok_or("it has no header daybook")?;
         let place = Self::decode(header.value.unwrap_or_default())?;

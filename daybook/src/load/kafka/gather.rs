@@ -2,10 +2,10 @@
 //! dead letter. The outcomes are put into the manifest.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapter_kafka::headers::header_at;
 use indicatif::ProgressBar;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use schemas::ingest::CODE_OK;
@@ -335,10 +335,10 @@ fn number_of(message: &BorrowedMessage<'_>, run: u32) -> Option<u64> {
 
 fn header(message: &BorrowedMessage<'_>, name: &str) -> Option<Vec<u8>> {
     let headers = message.headers()?;
-    // rdkafka panics over a name that is no UTF-8; the topics hold records of others, too.
-    let read = |index| catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()?;
-    let named = (0..headers.count()).rev().filter_map(read);
-    let mut found = named.filter(|header| header.key == name);
+    // The topics hold records of others, too.
+    let readable = (0..headers.count()).rev();
+    let readable = readable.filter_map(|index| header_at(headers, index));
+    let mut found = readable.filter(|header| header.key == name);
     found.next()?.value.map(<[u8]>::to_vec)
 }
 

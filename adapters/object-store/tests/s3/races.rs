@@ -1,7 +1,5 @@
 //! Snapshots in a real object store, several nodes at once, and with the store out of reach.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::{Duration, Instant};
 
 use adapter_object_store::{ObjectSnapshots, S3Config};
@@ -11,25 +9,7 @@ use object_store::path::Path;
 use ports::conformance::snapshot::sample;
 use ports::snapshot::{SnapshotError, SnapshotStore as _};
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: this test needs a store (cargo xtask stack up)")
-    })
-}
-
-fn config() -> S3Config {
-    S3Config {
-        endpoint: Some(variable("DAYBOOK_S3")),
-        region: "us-east-1".to_owned(),
-        bucket: format!("daybook-races-{:016x}", rand::random::<u64>()),
-        folder: "books".to_owned(),
-        ca_file: None,
-        keys: Some((
-            variable("DAYBOOK_S3_ACCESS_KEY"),
-            variable("DAYBOOK_S3_SECRET_KEY"),
-        )),
-    }
-}
+use crate::config;
 
 /// What `latest.json` says.
 async fn latest(config: &S3Config) -> serde_json::Value {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod races;
+
 use adapter_object_store::{ObjectSnapshots, S3Config, S3Error};
 use ports::conformance::snapshot::check;
 
