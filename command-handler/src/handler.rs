@@ -402,3 +402,6 @@ fn maker(
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,7 @@ impl CommandApi {
     }
 
     fn submit(&self, shard: u32, requests: Vec<Request>) -> Result<Answer, Fault> {
-        self.writers[shard as usize].submit(requests)
+        self.writers[shard as usize].submit(requests, None)
     }
 
     /// Waits for the outcomes of `count` commands.

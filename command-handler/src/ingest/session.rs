@@ -204,7 +204,7 @@ impl Session {
     fn send_commands(&mut self, run: Vec<Item>) -> Option<Vec<Item>> {
         let commands: Vec<_> = run.into_iter().filter_map(Item::command).collect();
         let requests = commands.iter().map(|command| self.request(command));
-        match self.writer.submit(requests.collect()) {
+        match self.writer.submit(requests.collect(), Some(self.claim)) {
             Ok(answer) => {
                 self.sent.push_back(Sent::Commands(commands, answer));
                 None
@@ -221,7 +221,7 @@ impl Session {
                 attached.consumed.push(place.consumed());
             }
         }
-        match self.writer.attach(attached) {
+        match self.writer.attach(attached, self.claim) {
             Ok(answer) => {
                 self.sent.push_back(Sent::Messages(run, answer));
                 None

@@ -30,6 +30,8 @@ pub(crate) enum Message {
     /// Commands of one caller, to be decided in order.
     Commands {
         requests: Vec<Request>,
+        /// Where they came by topics: the claim that those are read for.
+        claim: Option<u64>,
         reply: oneshot::Sender<Vec<Outcome>>,
         room: Room,
     },
@@ -43,6 +45,8 @@ pub(crate) enum Message {
     /// What is to be committed beside the records, in its place among the commands.
     Attach {
         attached: Attached,
+        /// The claim that the topics are read for.
+        claim: u64,
         reply: oneshot::Sender<Result<(), Fault>>,
         room: Room,
     },
@@ -148,8 +152,14 @@ impl Mailbox {
             || self.taken.bytes.load(Ordering::Relaxed) >= self.bounds.bytes
     }
 
-    /// Puts commands into the queue, all or none. Never waits.
-    pub(crate) fn submit(&self, requests: Vec<Request>) -> Result<Answer, Fault> {
+    /// Puts commands into the queue, all or none. Never waits. Those that came by topics name the
+    /// claim that the topics are read for: by another one they are declined, for it reads them
+    /// again in their order.
+    pub(crate) fn submit(
+        &self,
+        requests: Vec<Request>,
+        claim: Option<u64>,
+    ) -> Result<Answer, Fault> {
         if let Some(why) = self.shared.declines_commands(self.shard) {
             return Err(why);
         }
@@ -162,6 +172,7 @@ impl Mailbox {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Commands {
             requests,
+            claim,
             reply,
             room,
         });
@@ -197,10 +208,12 @@ impl Mailbox {
     }
 
     /// Puts what is to be committed beside the records into the queue. Never waits; gives it back
-    /// where there is no room, or the writer takes nothing.
+    /// where there is no room, or the writer takes nothing. For the claim, see
+    /// [`submit`](Self::submit).
     pub(crate) fn attach(
         &self,
         attached: Attached,
+        claim: u64,
     ) -> Result<oneshot::Receiver<Result<(), Fault>>, (Attached, Fault)> {
         if let Some(why) = self.shared.declines_commands(self.shard) {
             return Err((attached, why));
@@ -213,6 +226,7 @@ impl Mailbox {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Attach {
             attached,
+            claim,
             reply,
             room,
         });

@@ -16,4 +16,4 @@ mod shown;
 pub(crate) mod snapshots;
 pub mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use ports::log::{CommitOutcome, Consumed, LogWriter};
+use schemas::error::Fault;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -15,6 +16,7 @@ use super::batch::{Commit, FactsLoad, Outputs, Repeat};
 use super::driver::Driver;
 use super::machine::{Counts, Machine};
 use super::mailbox::{Message, Tag};
+use super::request::Outcome;
 use super::status::{Condition, Reign};
 
 /// Commands that are taken before messages are looked at again: so a commit that ends is
@@ -239,10 +241,25 @@ impl<'a> Serving<'a> {
     fn hear(&mut self, message: Message) -> Option<End> {
         let (driver, machine) = (&mut *self.driver, &mut self.machine);
         match message {
+            // Read for an earlier claim: this one has them read again, in their order.
+            Message::Commands {
+                requests,
+                claim: Some(claim),
+                reply,
+                ..
+            } if claim != driver.claims => {
+                let why = read_for_another(driver.shard);
+                let declined = requests.iter().map(|_| Outcome::Declined(why.clone()));
+                let _ = reply.send(declined.collect());
+            }
+            Message::Attach { claim, reply, .. } if claim != driver.claims => {
+                let _ = reply.send(Err(read_for_another(driver.shard)));
+            }
             Message::Commands {
                 requests,
                 reply,
                 room,
+                ..
             } => driver.callers.commands(machine, requests, reply, room),
             Message::Read {
                 ledger,
@@ -254,6 +271,7 @@ impl<'a> Serving<'a> {
                 attached,
                 reply,
                 room,
+                ..
             } => driver.callers.attach(machine, attached, reply, room),
             Message::Duty => self.mind_duty(),
             Message::Committed {
@@ -449,6 +467,13 @@ impl<'a> Serving<'a> {
         metrics::gauge!("daybook_committed_sequence", "shard" => shard)
             .set(self.machine.committed_sequence() as f64);
     }
+}
+
+/// Why what came by topics is not taken.
+fn read_for_another(shard: u32) -> Fault {
+    Fault::unavailable(format!(
+        "shard {shard} was claimed anew since its topics were read"
+    ))
 }
 
 /// Makes one batch after the other durable, on the runtime.

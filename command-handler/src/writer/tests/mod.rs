@@ -3,4 +3,4 @@
 mod naive;
 mod order;
 mod simulation;
-mod world;
+pub(crate) mod world;
