@@ -1,6 +1,6 @@
 //! The topics that commands come from, as their producers and readers see them: past Daybook.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -45,7 +45,8 @@ pub async fn produce(
     (topic.to_owned(), partition, delivery.offset)
 }
 
-/// Everything that is committed in a topic.
+/// Everything that was committed in a topic when it was asked for. A topic that is written all the
+/// time need never be read to its end.
 pub fn read_all(topic: &str, partitions: u32) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", variable("DAYBOOK_KAFKA"))
@@ -57,20 +58,35 @@ pub fn read_all(topic: &str, partitions: u32) -> Vec<OwnedMessage> {
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
+    let mut ends = BTreeMap::new();
     for partition in 0..partitions {
         let partition = i32::try_from(partition).unwrap();
+        let (_, end) = consumer
+            .fetch_watermarks(topic, partition, Duration::from_secs(30))
+            .unwrap();
+        ends.insert(partition, end);
         list.add_partition_offset(topic, partition, Offset::Beginning)
             .unwrap();
     }
     consumer.assign(&list).unwrap();
-    let (mut messages, mut ended) = (Vec::new(), BTreeSet::new());
+    let mut messages = Vec::new();
     let until = Instant::now() + Duration::from_secs(30);
-    while ended.len() < partitions as usize {
+    while !ends.is_empty() {
         assert!(Instant::now() < until, "{topic} has no end");
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => messages.push(message.detach()),
+            Some(Ok(message)) => {
+                let at = message.partition();
+                if ends
+                    .get(&at)
+                    .is_some_and(|end| message.offset() + 1 >= *end)
+                {
+                    ends.remove(&at);
+                }
+                messages.push(message.detach());
+            }
+            // Or what was the end then is the marker of a transaction, or of one that is open.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                ended.insert(partition);
+                ends.remove(&partition);
             }
             _ => {}
         }

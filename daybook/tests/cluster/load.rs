@@ -4,6 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::operations::{eventually, get};
 use crate::process::{Ran, daybook};
 use crate::support::Cluster;
 
@@ -97,6 +98,41 @@ fn what_goes_through_the_topics_is_proven_through_kills() {
     let said = Ran::of(&["load"], load.wait_with_output().expect("it ends")).ok();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["proven"], true, "{said}");
+    drop(server);
+    cluster.verify();
+}
+
+/// The topics never rest then: a load ends where they ended when it asked.
+#[test]
+fn a_load_is_proven_while_others_write_to_the_topics() {
+    let cluster = Cluster::new(2);
+    let server = cluster.start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str, more: &[&str]| {
+        let mut load = daybook();
+        load.env("DAYBOOK_CONFIG", cluster.config());
+        load.args(["load", "--to", "kafka", "--json", "--server", server.url()]);
+        load.arg("--manifest").arg(folder.path().join(name));
+        load.args(["--ledgers", "2", "--accounts", "10"]).args(more);
+        load.stdout(Stdio::piped()).stderr(Stdio::piped());
+        load
+    };
+    let others = ["--duration", "120s", "--rate", "200"];
+    let mut others = load("others", &others).spawn().expect("it starts");
+    eventually(Duration::from_secs(30), "the others send", || {
+        let page = get(server.operations(), "/metrics");
+        let mut ingested = page.lines();
+        ingested.any(|line| line.starts_with("daybook_ingested_total"))
+    });
+    let mut ours = load("ours", &["--count", "500", "--malformed", "4%"]);
+    let ours = ours.output().expect("it ends");
+    let goes_on = others.try_wait().expect("it is ours").is_none();
+    others.kill().expect("it is ours");
+    others.wait().expect("it ends");
+    let said = Ran::of(&["load"], ours).ok();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["proven"], true, "{said}");
+    assert!(goes_on, "it was proven only when the others had ended");
     drop(server);
     cluster.verify();
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapter_kafka::headers::header_at;
 use indicatif::ProgressBar;
@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use schemas::ingest::CODE_OK;
 use serde_json::Value;
 
-use super::read::{Next, read};
+use super::read::{POLL, Reader};
 use super::{HEADER, Topics, blocking};
 use crate::client::failure::Failure;
 use crate::load::manifest::{Manifest, Slot, State, code_of, code_said, hash_of};
@@ -60,7 +60,7 @@ impl Topics {
         let (topics, manifest, bar) = (self.clone(), Arc::clone(manifest), bar.clone());
         blocking(move || {
             let mut gather = Gather::new(&topics, &manifest);
-            gather.commands(&bar)?;
+            gather.commands(patience, &bar)?;
             gather.outcomes(patience, &bar)?;
             gather.finish()
         })
@@ -110,7 +110,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Which command each record of the topics is.
-    fn commands(&mut self, bar: &ProgressBar) -> Result<(), Failure> {
+    fn commands(&mut self, patience: Duration, bar: &ProgressBar) -> Result<(), Failure> {
         bar.set_message("commands on the topics");
         bar.set_length(self.manifest.len());
         for topic in self.topics.names().commands {
@@ -124,22 +124,15 @@ impl<'a> Gather<'a> {
             }
             let run = self.manifest.header.shape.run;
             let (regions, records) = (&mut self.regions, &mut self.records);
-            read(
-                &self.topics.connection,
-                &[(&topic, start)],
-                |message| {
-                    if let Some(number) = number_of(message, run) {
-                        place(regions, message, number);
-                        *records += 1;
-                        bar.set_position(*records);
-                    }
-                    Ok(())
-                },
-                |at_end, _| match at_end {
-                    true => Next::Enough,
-                    false => Next::On,
-                },
-            )?;
+            let mut reader = Reader::new(&self.topics.connection, (&topic, start), patience)?;
+            reader.catch_up(|message| {
+                if let Some(number) = number_of(message, run) {
+                    place(regions, message, number);
+                    *records += 1;
+                    bar.set_position(*records);
+                }
+                Ok(())
+            })?;
         }
         self.open = self.records;
         Ok(())
@@ -150,32 +143,35 @@ impl<'a> Gather<'a> {
         bar.set_message("outcomes");
         bar.set_length(self.records);
         let names = self.topics.names();
-        let from = [
-            (&*names.outcomes, self.start(&names.outcomes)?),
-            (&*names.dead_letters, self.start(&names.dead_letters)?),
-        ];
         let connection = &self.topics.connection;
-        let gather = std::cell::RefCell::new(self);
-        read(
-            connection,
-            &from,
-            |message| {
-                let mut gather = gather.borrow_mut();
-                match *message.topic() == *names.outcomes {
-                    true => gather.outcome(message)?,
-                    false => gather.letter(message),
-                }
-                bar.set_position(gather.records - gather.open);
+        let reader = |topic| Reader::new(connection, (topic, self.start(topic)?), patience);
+        let mut outcomes = reader(&*names.outcomes)?;
+        let mut letters = reader(&*names.dead_letters)?;
+        let mut last = Instant::now();
+        loop {
+            let before = (self.open, self.doubled);
+            outcomes.catch_up(|message| {
+                self.outcome(message)?;
+                bar.set_position(self.records - self.open);
                 Ok(())
-            },
-            |_, idle| {
-                let enough = match gather.borrow().open {
-                    0 => idle >= SETTLED,
-                    _ => idle >= patience,
-                };
-                if enough { Next::Enough } else { Next::On }
-            },
-        )
+            })?;
+            letters.catch_up(|message| {
+                self.letter(message);
+                bar.set_position(self.records - self.open);
+                Ok(())
+            })?;
+            if (self.open, self.doubled) != before {
+                last = Instant::now();
+            }
+            let enough = match self.open {
+                0 => SETTLED,
+                _ => patience,
+            };
+            if last.elapsed() >= enough {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     fn outcome(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Failure> {
