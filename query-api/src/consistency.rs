@@ -167,6 +167,31 @@ impl QueryApi {
         self.book(ledger).await
     }
 
+    /// `ledger` with everything acknowledged before the call. Where that cannot be had, as far
+    /// as the read models have it, if that will do instead: that they do not have it at all
+    /// says nothing then.
+    pub(crate) async fn newest(
+        &self,
+        ledger: LedgerName,
+        deadline: Deadline,
+        will_do: impl FnOnce(&Fault) -> bool,
+    ) -> Result<Book, Fault> {
+        // The engine's own chains have no writer to ask.
+        let settled = match ledger.is_engine() {
+            true => Ok(()),
+            false => self.settle(&ledger, Freshness::Strong, deadline).await,
+        };
+        let why = match settled {
+            Ok(()) => return self.book(ledger).await,
+            Err(why) if will_do(&why) => why,
+            Err(why) => return Err(why),
+        };
+        match self.book(ledger).await {
+            Err(Fault::LedgerNotFound { .. }) => Err(why),
+            book => book,
+        }
+    }
+
     /// `ledger` as far as the read models have it.
     pub(crate) async fn book(&self, ledger: LedgerName) -> Result<Book, Fault> {
         match self.views().progress(&ledger).await.map_err(fail::views)? {

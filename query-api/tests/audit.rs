@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use common::{Server, request};
 use futures::StreamExt as _;
@@ -158,6 +159,57 @@ async fn records_are_listed_by_ledger_in_pages() {
     });
     let refused = server.api.list_records(request(wrong)).await.unwrap_err();
     assert!(String::from_utf8_lossy(refused.details()).contains("filter.codes[0]"));
+}
+
+/// What of `ledger` is listed within a moment: how many records, or why not.
+async fn listed(server: &Server, ledger: &str) -> Result<usize, tonic::Status> {
+    let mut asked = request(v1::ListRecordsRequest {
+        ledger: ledger.to_owned(),
+        ..v1::ListRecordsRequest::default()
+    });
+    asked.set_timeout(Duration::from_millis(300));
+    let listed = server.api.list_records(asked).await?;
+    Ok(listed.decisions.len())
+}
+
+/// The same, of what is watched.
+async fn watched(server: &Server, ledger: &str) -> Result<usize, tonic::Status> {
+    let mut asked = request(v1::WatchRecordsRequest {
+        ledger: ledger.to_owned(),
+        ..v1::WatchRecordsRequest::default()
+    });
+    asked.set_timeout(Duration::from_millis(300));
+    let watched = server.api.watch_records(asked).await?;
+    Ok(watched.count().await)
+}
+
+#[tokio::test]
+async fn a_ledger_that_the_read_models_do_not_have_yet_is_not_said_not_to_be() {
+    let server = Server::new(1).await;
+    server.books("bank", 3).write(20).await;
+    let all = listed(&server, "bank").await.unwrap();
+    server.pause().await;
+    server.books("shop", 3).write(20).await;
+
+    for found in [
+        listed(&server, "shop").await,
+        watched(&server, "shop").await,
+        listed(&server, "bank").await,
+    ] {
+        let refused = found.unwrap_err();
+        assert!(refused.message().starts_with("READ_TIMEOUT"), "{refused}");
+    }
+
+    server.send_writer_away();
+    for found in [
+        listed(&server, "shop").await,
+        watched(&server, "shop").await,
+    ] {
+        let refused = found.unwrap_err();
+        assert!(refused.message().starts_with("UNAVAILABLE"), "{refused}");
+    }
+    // What the read models have is shown all the same.
+    assert_eq!(listed(&server, "bank").await.unwrap(), all);
 }
 
 type Seen = Vec<(String, u64)>;

@@ -77,7 +77,8 @@ async fn carry_out(calls: &Calls, commands: &[api::Command]) -> Result<(), Failu
                     api::outcome::Outcome::Receipt(_) => None,
                     api::outcome::Outcome::Error(status) => Some(Failure::from_rpc_status(status)),
                 });
-        let Some(failure) = failures.next_back() else {
+        // The first may be the cause of those behind it: accounts of a ledger that is not there.
+        let Some(failure) = failures.next() else {
             return Ok(());
         };
         if !failure.retryable || !retry.pause().await {

@@ -11,7 +11,6 @@ use tonic::{Request, Status};
 
 use super::decision::Found;
 use super::find::{decode, split};
-use crate::consistency::Freshness;
 use crate::deadline::Deadline;
 use crate::page::{self, PageToken};
 use crate::{QueryApi, fail};
@@ -112,13 +111,13 @@ impl QueryApi {
         let recorded_from =
             parse::timestamp_or_none(request.recorded_from.as_ref(), "recorded_from")?;
         let filter = Filter::parse(request.filter)?;
-        if token.is_none() && !ledger.is_engine() {
-            match self.settle(&ledger, Freshness::Strong, deadline).await {
-                Ok(()) | Err(Fault::Unavailable { .. } | Fault::ReadTimeout { .. }) => {}
-                Err(fault) => return Err(fault.into()),
+        let book = match &token {
+            None => {
+                let will_do = |why: &Fault| matches!(why, Fault::Unavailable { .. });
+                self.newest(ledger, deadline, will_do).await?
             }
-        }
-        let book = self.book(ledger).await?;
+            Some(_) => self.book(ledger).await?,
+        };
         let ledger = &book.ledger;
         let (through, mut next) = match token {
             Some(PageToken([through, next])) => (page::narrow(through), page::narrow(next)),

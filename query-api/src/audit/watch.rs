@@ -22,7 +22,6 @@ use tonic::{Request, Status};
 use super::decision::Found;
 use super::find::{decode, split};
 use super::records::{Filter, READ_BYTES};
-use crate::consistency::Freshness;
 use crate::deadline::Deadline;
 use crate::{QueryApi, fail};
 
@@ -94,13 +93,10 @@ impl QueryApi {
             }
         } else {
             let ledger = parse::chain_name(&request.ledger, "ledger")?;
-            if !ledger.is_engine() {
-                match self.settle(&ledger, Freshness::Strong, deadline).await {
-                    Ok(()) | Err(Fault::Unavailable { .. } | Fault::ReadTimeout { .. }) => {}
-                    Err(fault) => return Err(fault.into()),
-                }
-            }
-            let ledger = self.book(ledger).await?.ledger;
+            // It goes on to what was acknowledged as the read models do.
+            let will_do =
+                |why: &Fault| matches!(why, Fault::Unavailable { .. } | Fault::ReadTimeout { .. });
+            let ledger = self.newest(ledger, deadline, will_do).await?.ledger;
             let next = self.start_of(&ledger, &request, recorded_from).await?;
             let shard = self.shard_of(&ledger);
             shards.push(self.shard_watch(shard, Some(ledger), next, &request, &filter)?);

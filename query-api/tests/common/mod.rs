@@ -2,15 +2,18 @@
 #![allow(dead_code)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ledger_core::account::AccountNumber;
 use ledger_core::amount::Amount;
 use ledger_core::event::Event;
+use ledger_core::name::LedgerName;
 use ledger_core::time::Timestamp;
 use ledger_core::transaction::{Transaction, TransactionStatus};
 use ports::log::{EventLog as _, LogReader as _, Position};
 use ports::memory::{MemoryLog, MemoryViews, RandomBooks, Scribe};
 use ports::projection::Projection;
+use ports::strong::{StrongError, StrongQuery, StrongRead, StrongReads};
 use ports::views::Views;
 use projector::{Config, Projector, spawn};
 use query_api::{QueryApi, Sources, Stopped};
@@ -24,7 +27,31 @@ pub const LOG: LogId = LogId([3; 16]);
 pub struct Server {
     pub scribe: Scribe,
     pub api: QueryApi,
+    writer: Arc<Writer>,
     projectors: Vec<Projector>,
+}
+
+/// Answers STRONG reads, while it serves.
+struct Writer {
+    scribe: Scribe,
+    away: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl StrongReads for Writer {
+    async fn read(
+        &self,
+        ledger: &LedgerName,
+        query: StrongQuery,
+    ) -> Result<StrongRead, StrongError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(StrongError::Unavailable {
+                shard: 0,
+                why: "it is brought back from the log".to_owned(),
+            });
+        }
+        self.scribe.read(ledger, query).await
+    }
 }
 
 impl Server {
@@ -67,10 +94,14 @@ impl Server {
             let reader = scribe.log().reader();
             projectors.push(spawn(config, reader, projection.clone()).unwrap());
         }
+        let writer = Arc::new(Writer {
+            scribe: scribe.clone(),
+            away: AtomicBool::new(false),
+        });
         let api = QueryApi::new(Sources {
             views,
             reader: scribe.log().reader(),
-            strong: Arc::new(scribe.clone()),
+            strong: writer.clone(),
             projected: (0..shards).map(|shard| projection.watch(shard)).collect(),
             log_id,
             stopped: {
@@ -84,6 +115,7 @@ impl Server {
         Self {
             scribe,
             api,
+            writer,
             projectors,
         }
     }
@@ -103,6 +135,11 @@ impl Server {
         for projector in &self.projectors {
             projector.resume();
         }
+    }
+
+    /// Lets the writer answer no more.
+    pub fn send_writer_away(&self) {
+        self.writer.away.store(true, Ordering::Relaxed);
     }
 
     /// All records of all shards, in order.
