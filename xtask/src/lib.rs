@@ -2,6 +2,7 @@
 //! Failure tests use [`stack`] to start servers of their own and to hurt them, and [`proxy`] to
 //! disturb what is said to the broker.
 
+pub mod failures;
 pub mod proxy;
 pub mod stack;
 pub mod steps;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+use crate::failures::Failures;
 use crate::stack::{Server, Stack, StackError};
 use crate::targets::{CHAOS, Targets};
 use crate::totals::Totals;
@@ -58,6 +59,26 @@ const CHAOS_SEED: &str = "DAYBOOK_CHAOS_SEED";
 const CHAOS_LOOP: &str = "at_random::";
 /// Says to failure tests that nobody else uses the stack.
 const MAY_BE_HURT: &str = "DAYBOOK_STACK_MAY_BE_HURT";
+
+/// What all test binaries said.
+#[derive(Default)]
+struct Said {
+    totals: Totals,
+    failures: Failures,
+}
+
+impl Said {
+    fn add_line(&mut self, line: &str) {
+        self.totals.add_line(line);
+        self.failures.add_line(line);
+    }
+
+    /// Where a long output ends: there it is looked for.
+    fn print(&self) {
+        anstream::print!("{}", self.failures);
+        anstream::println!("{}", self.totals);
+    }
+}
 
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -120,7 +141,7 @@ pub fn lint() -> Result<(), StepError> {
 }
 
 /// Lints (where `lints` says so) and every test of the workspace, those that need real servers too: for these the stack is
-/// brought up, and taken down again. Prints the totals last.
+/// brought up, and taken down again. Prints last what failed, and the totals.
 ///
 /// # Errors
 /// [`StepError`] when any test fails or cannot be built, or the stack cannot be had.
@@ -135,7 +156,7 @@ pub fn check(lints: bool) -> Result<(), StepError> {
         let names: Vec<String> = targets.ambiguous.into_iter().collect();
         return Err(StepError::Ambiguous(names.join(", ")));
     }
-    let mut totals = Totals::default();
+    let mut said = Said::default();
     let mut failed = Vec::new();
 
     // What does not compile is no failed test: there is nothing to go on with.
@@ -157,23 +178,20 @@ pub fn check(lints: bool) -> Result<(), StepError> {
     }
     note(
         &mut failed,
-        counted("tests without servers", quick, &mut totals),
+        counted("tests without servers", quick, &mut said),
     )?;
 
     let mut doc = tests(&targets);
     doc.arg("--doc");
-    note(
-        &mut failed,
-        counted("examples in the docs", doc, &mut totals),
-    )?;
+    note(&mut failed, counted("examples in the docs", doc, &mut said))?;
 
     let mut stack = tests(&targets);
     for name in &targets.stack {
         stack.args(["--test", name]);
     }
-    note(&mut failed, on_stack(TEST_STACK, stack, &mut totals))?;
+    note(&mut failed, on_stack(TEST_STACK, stack, &mut said))?;
 
-    anstream::println!("{totals}");
+    said.print();
     if failed.is_empty() {
         Ok(())
     } else {
@@ -203,7 +221,7 @@ fn tests(targets: &Targets) -> Command {
 }
 
 /// Runs `command` with a stack of its own up, and takes that down again.
-fn on_stack(name: &str, mut command: Command, totals: &mut Totals) -> Result<(), StepError> {
+fn on_stack(name: &str, mut command: Command, said: &mut Said) -> Result<(), StepError> {
     let stack = Stack::named(name)?;
     // What a run that was broken off has left.
     stack.wipe()?;
@@ -216,7 +234,7 @@ fn on_stack(name: &str, mut command: Command, totals: &mut Totals) -> Result<(),
             anstream::eprintln!("<== the stack: ready, {:.0?}", started.elapsed());
             // Cargo runs one test target after the other, so failure tests are alone on it.
             command.envs(stack.env()?).env(MAY_BE_HURT, "1");
-            counted("tests on the stack", command, totals)
+            counted("tests on the stack", command, said)
         });
     if outcome.is_err() {
         for server in Server::ALL {
@@ -250,14 +268,14 @@ pub fn chaos(minutes: u32, seed: Option<u64>) -> Result<(), StepError> {
     if let Some(seed) = seed {
         command.env(CHAOS_SEED, seed.to_string());
     }
-    let mut totals = Totals::default();
-    let outcome = on_stack(CHAOS_STACK, command, &mut totals);
-    anstream::println!("{totals}");
+    let mut said = Said::default();
+    let outcome = on_stack(CHAOS_STACK, command, &mut said);
+    said.print();
     outcome
 }
 
 /// Runs tests, shows what they print, and adds up what they say.
-fn counted(step: &'static str, mut command: Command, totals: &mut Totals) -> Result<(), StepError> {
+fn counted(step: &'static str, mut command: Command, said: &mut Said) -> Result<(), StepError> {
     announce(step);
     let started = Instant::now();
     let mut child = command
@@ -266,7 +284,7 @@ fn counted(step: &'static str, mut command: Command, totals: &mut Totals) -> Res
         .map_err(|source| start(step, &command, source))?;
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            totals.add_line(&line);
+            said.add_line(&line);
             anstream::println!("{line}");
         }
     }

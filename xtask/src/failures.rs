@@ -1,0 +1,132 @@
+//! What failed, to be told once more at the end of a long run.
+
+use std::fmt;
+
+/// Lines that are told of one test.
+const LINES: usize = 30;
+
+/// Failed tests, each with what it said when it failed.
+#[derive(Debug, Default)]
+pub struct Failures {
+    tests: Vec<Failure>,
+    part: Part,
+}
+
+#[derive(Debug)]
+struct Failure {
+    name: String,
+    said: Vec<String>,
+}
+
+/// Where in the output of a test binary we are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Running,
+    /// What failed tests said.
+    Details,
+    /// Their names alone.
+    Names,
+}
+
+impl Failures {
+    /// Takes a line of what libtest prints.
+    pub fn add_line(&mut self, line: &str) {
+        match (line, self.part) {
+            ("failures:", Part::Running) => self.part = Part::Details,
+            ("failures:", Part::Details) => self.part = Part::Names,
+            _ if line.starts_with("test result: ") => self.part = Part::Running,
+            (_, Part::Details) => self.add_detail(line),
+            _ => {}
+        }
+    }
+
+    fn add_detail(&mut self, line: &str) {
+        let name = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"));
+        match (name, self.tests.last_mut()) {
+            (Some(name), _) => self.tests.push(Failure {
+                name: name.to_owned(),
+                said: Vec::new(),
+            }),
+            (None, Some(test)) => test.said.push(line.to_owned()),
+            (None, None) => {}
+        }
+    }
+}
+
+impl Failure {
+    /// From where it panicked to the backtrace; all of it where it did not panic.
+    fn told(&self) -> impl Iterator<Item = &str> {
+        let panicked = |line: &&String| line.contains("panicked at ");
+        let first = self.said.iter().position(|line| panicked(&line));
+        let said = self.said[first.unwrap_or(0)..].iter();
+        said.map(String::as_str)
+            .take_while(|line| *line != "stack backtrace:" && !line.starts_with("note: run with"))
+            .take(LINES)
+            .filter(|line| !line.trim().is_empty())
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for test in &self.tests {
+            writeln!(f, "--- failed: {}", test.name)?;
+            for line in test.told() {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_tests_are_told_with_their_reasons_and_without_backtraces() {
+        let mut failures = Failures::default();
+        let output = "\
+running 3 tests
+test table::deposit ... ok
+test load::kills ... FAILED
+test load::error ... FAILED
+
+failures:
+
+---- load::kills stdout ----
+a seed
+
+thread 'load::kills' (7) panicked at tests/load.rs:124:9:
+daybook load: exit status: 1
+LEDGER_NOT_FOUND
+
+stack backtrace:
+   0: __rustc::rust_begin_unwind
+
+---- load::error stdout ----
+Error: \"not so\"
+
+
+failures:
+    load::error
+    load::kills
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.30s
+test of::another ... ok";
+        output.lines().for_each(|line| failures.add_line(line));
+        assert_eq!(
+            failures.to_string(),
+            "\
+--- failed: load::kills
+    thread 'load::kills' (7) panicked at tests/load.rs:124:9:
+    daybook load: exit status: 1
+    LEDGER_NOT_FOUND
+--- failed: load::error
+    Error: \"not so\"
+"
+        );
+    }
+}
