@@ -2,12 +2,14 @@
 
 pub mod batch;
 pub(crate) mod callers;
+mod commits;
 mod decide;
 pub(crate) mod driver;
 mod expiries;
 mod facts;
 pub(crate) mod finder;
 pub mod guard;
+mod look_up;
 pub mod machine;
 pub mod mailbox;
 pub mod request;

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt as _;
 use ports::log::{CommitOutcome, Consumed, LogWriter};
 use schemas::error::Fault;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::batch::{Commit, FactsLoad, Outputs, Repeat};
+use super::commits::commit_all;
 use super::driver::Driver;
 use super::machine::{Counts, Machine};
 use super::mailbox::{Message, Tag};
@@ -474,38 +474,4 @@ fn read_for_another(shard: u32) -> Fault {
     Fault::unavailable(format!(
         "shard {shard} was claimed anew since its topics were read"
     ))
-}
-
-/// Makes one batch after the other durable, on the runtime.
-async fn commit_all(
-    mut writer: Box<dyn LogWriter>,
-    mut commits: mpsc::Receiver<Commit>,
-    mailbox: super::mailbox::Mailbox,
-    claim: u64,
-) {
-    while let Some(commit) = commits.recv().await {
-        let begun = Instant::now();
-        let committing = async {
-            match commit {
-                Commit::Batch(batch) => writer.commit(batch).await,
-                Commit::Confirm(attached) => writer.confirm(attached).await,
-            }
-        };
-        let committing = AssertUnwindSafe(committing).catch_unwind().await;
-        let (outcome, died) = match committing {
-            Ok(outcome) => (outcome, false),
-            Err(_) => (
-                CommitOutcome::Indeterminate("the log's adapter panicked".to_owned()),
-                true,
-            ),
-        };
-        mailbox.send(Message::Committed {
-            claim,
-            outcome,
-            took: begun.elapsed(),
-        });
-        if died {
-            break;
-        }
-    }
 }
