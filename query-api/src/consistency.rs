@@ -88,6 +88,8 @@ impl QueryApi {
     ) -> Result<(), Fault> {
         match freshness {
             Freshness::Eventual => Ok(()),
+            // The engine's own chains have no writer to ask.
+            Freshness::Strong if ledger.is_engine() => Ok(()),
             Freshness::AtLeast(token) => {
                 self.projected(token.shard, token.sequence, deadline).await
             }
@@ -176,12 +178,7 @@ impl QueryApi {
         deadline: Deadline,
         will_do: impl FnOnce(&Fault) -> bool,
     ) -> Result<Book, Fault> {
-        // The engine's own chains have no writer to ask.
-        let settled = match ledger.is_engine() {
-            true => Ok(()),
-            false => self.settle(&ledger, Freshness::Strong, deadline).await,
-        };
-        let why = match settled {
+        let why = match self.settle(&ledger, Freshness::Strong, deadline).await {
             Ok(()) => return self.book(ledger).await,
             Err(why) if will_do(&why) => why,
             Err(why) => return Err(why),

@@ -161,24 +161,29 @@ async fn records_are_listed_by_ledger_in_pages() {
     assert!(String::from_utf8_lossy(refused.details()).contains("filter.codes[0]"));
 }
 
+/// Asks by one who does not wait long.
+fn hurried<T>(message: T) -> tonic::Request<T> {
+    let mut asked = request(message);
+    asked.set_timeout(Duration::from_millis(300));
+    asked
+}
+
 /// What of `ledger` is listed within a moment: how many records, or why not.
 async fn listed(server: &Server, ledger: &str) -> Result<usize, tonic::Status> {
-    let mut asked = request(v1::ListRecordsRequest {
+    let asked = hurried(v1::ListRecordsRequest {
         ledger: ledger.to_owned(),
-        ..v1::ListRecordsRequest::default()
+        ..Default::default()
     });
-    asked.set_timeout(Duration::from_millis(300));
     let listed = server.api.list_records(asked).await?;
     Ok(listed.decisions.len())
 }
 
 /// The same, of what is watched.
 async fn watched(server: &Server, ledger: &str) -> Result<usize, tonic::Status> {
-    let mut asked = request(v1::WatchRecordsRequest {
+    let asked = hurried(v1::WatchRecordsRequest {
         ledger: ledger.to_owned(),
-        ..v1::WatchRecordsRequest::default()
+        ..Default::default()
     });
-    asked.set_timeout(Duration::from_millis(300));
     let watched = server.api.watch_records(asked).await?;
     Ok(watched.count().await)
 }

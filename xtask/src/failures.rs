@@ -9,7 +9,9 @@ const LINES: usize = 30;
 #[derive(Debug, Default)]
 pub struct Failures {
     tests: Vec<Failure>,
-    part: Part,
+    /// What failed tests said is being printed: between two headings that are the same, the
+    /// second of which stands before their names alone.
+    in_details: bool,
 }
 
 #[derive(Debug)]
@@ -18,25 +20,13 @@ struct Failure {
     said: Vec<String>,
 }
 
-/// Where in the output of a test binary we are.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    #[default]
-    Running,
-    /// What failed tests said.
-    Details,
-    /// Their names alone.
-    Names,
-}
-
 impl Failures {
     /// Takes a line of what libtest prints.
     pub fn add_line(&mut self, line: &str) {
-        match (line, self.part) {
-            ("failures:", Part::Running) => self.part = Part::Details,
-            ("failures:", Part::Details) => self.part = Part::Names,
-            _ if line.starts_with("test result: ") => self.part = Part::Running,
-            (_, Part::Details) => self.add_detail(line),
+        match line {
+            "failures:" => self.in_details = !self.in_details,
+            _ if line.starts_with("test result: ") => self.in_details = false,
+            _ if self.in_details => self.add_detail(line),
             _ => {}
         }
     }
@@ -59,10 +49,13 @@ impl Failures {
 impl Failure {
     /// From where it panicked to the backtrace; all of it where it did not panic.
     fn told(&self) -> impl Iterator<Item = &str> {
-        let panicked = |line: &&String| line.contains("panicked at ");
-        let first = self.said.iter().position(|line| panicked(&line));
-        let said = self.said[first.unwrap_or(0)..].iter();
-        said.map(String::as_str)
+        let first = self
+            .said
+            .iter()
+            .position(|line| line.contains("panicked at "));
+        self.said[first.unwrap_or(0)..]
+            .iter()
+            .map(String::as_str)
             .take_while(|line| *line != "stack backtrace:" && !line.starts_with("note: run with"))
             .take(LINES)
             .filter(|line| !line.trim().is_empty())

@@ -140,8 +140,9 @@ pub fn lint() -> Result<(), StepError> {
     run("lints", clippy)
 }
 
-/// Lints (where `lints` says so) and every test of the workspace, those that need real servers too: for these the stack is
-/// brought up, and taken down again. Prints last what failed, and the totals.
+/// Lints (where `lints` says so) and every test of the workspace, those that need real servers
+/// too: for these the stack is brought up, and taken down again. Prints last what failed, and the
+/// totals.
 ///
 /// # Errors
 /// [`StepError`] when any test fails or cannot be built, or the stack cannot be had.

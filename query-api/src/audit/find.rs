@@ -50,9 +50,7 @@ impl QueryApi {
         // What is there is found at once; only that it is not there must be known for sure.
         let mut found = self.find(&ledger, &asked).await?;
         if found.is_none() {
-            if !ledger.is_engine() {
-                self.settle(&ledger, Freshness::Strong, deadline).await?;
-            }
+            self.settle(&ledger, Freshness::Strong, deadline).await?;
             found = self.find(&ledger, &asked).await?;
         }
         let Some(found) = found else {
