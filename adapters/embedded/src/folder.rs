@@ -11,6 +11,8 @@ pub(crate) const VIEWS_FILE: &str = "views.db";
 /// Names the file of the live read models after a switch.
 pub(crate) const CURRENT_FILE: &str = "views.current";
 const LOCK_FILE: &str = "daybook.lock";
+/// Added to a file's name while the file is made. It gets its own name when it is whole.
+const UNFINISHED: &str = ".new";
 
 /// Keeps every other process (and every other opening in this one) out of the folder.
 #[derive(Debug)]
@@ -93,6 +95,53 @@ pub(crate) fn make_durable(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
+    sync_directory(file.parent().unwrap_or(Path::new(".")))
+}
+
+/// Whether no log was ever made in `dir`: it is not there, or holds nothing but what is left of a
+/// process that ended before it had made one.
+pub(crate) fn is_new(dir: &Path) -> io::Result<bool> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let is_left = name == LOCK_FILE || unfinished(Path::new(LOG_FILE)).any(|left| left == name);
+        if !is_left {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The name under which the database `file` is made, and what SQLite may keep beside it.
+fn unfinished(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let new = beside(file, UNFINISHED);
+    ["", "-wal", "-shm", "-journal"]
+        .into_iter()
+        .map(move |suffix| beside(&new, suffix))
+}
+
+/// Where the database `file` is to be made, without what an earlier attempt has left there. End
+/// with [`put_in_place`].
+pub(crate) fn begin_file(file: &Path) -> io::Result<PathBuf> {
+    for left in unfinished(file) {
+        match std::fs::remove_file(&left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(beside(file, UNFINISHED))
+}
+
+/// Gives the database that was made at [`begin_file`]'s path, and closed, its name. `file` is there
+/// as a whole or not at all, whatever happens in between.
+pub(crate) fn put_in_place(file: &Path) -> io::Result<()> {
+    let new = beside(file, UNFINISHED);
+    File::open(&new)?.sync_all()?;
+    std::fs::rename(&new, file)?;
     sync_directory(file.parent().unwrap_or(Path::new(".")))
 }
 

@@ -5,7 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `daybook.lock` | locked while a process serves the folder; holds its process id |
-//! | `log.db` | the event log: the only truth |
+//! | `log.db` | the event log: the only truth; made as a whole under another name first |
 //! | `views.db` | the read models; can be rebuilt from the log |
 //! | `views.current` | names another file of read models after a switch |
 //!
@@ -71,6 +71,17 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
+    /// The log is gone (`LOG_UNUSABLE`). No new one is made in its place.
+    #[error(
+        "{dir} holds {beside} and no log.db: the log is gone. Put log.db back, with log.db-wal if \
+         there was one; or restore a copy to a new folder"
+    )]
+    LogGone {
+        /// The folder.
+        dir: PathBuf,
+        /// What shows that there was one.
+        beside: &'static str,
+    },
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -91,7 +102,7 @@ impl Embedded {
     /// the read models. Needs a tokio runtime. End with [`Self::close`].
     ///
     /// # Errors
-    /// [`OpenError`]; nothing was changed then, but that an empty folder may have been made.
+    /// [`OpenError`]; nothing was changed then, but that a folder without a log may have been made.
     pub async fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         if sqlite::version() < sqlite::VERSION_MIN {
             return Err(OpenError::SqliteTooOld {
@@ -110,6 +121,13 @@ impl Embedded {
             LockError::Io(path, error) => OpenError::Io { path, error },
         })?;
         let log_file = dir.join(folder::LOG_FILE);
+        if !log_file.exists()
+            && let Some(beside) = [folder::VIEWS_FILE, folder::CURRENT_FILE]
+                .into_iter()
+                .find(|name| dir.join(name).exists())
+        {
+            return Err(OpenError::LogGone { dir, beside });
+        }
         folder::make_durable(&log_file).map_err(io(&log_file))?;
         let lock = Arc::new(lock);
         let log = SqliteLog::open(
@@ -138,6 +156,15 @@ impl Embedded {
             views,
             lock: Some(lock),
         })
+    }
+
+    /// Whether no log was ever made in `dir`: it is not there, is empty, or holds nothing but what
+    /// is left of a process that ended before it had made one.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`]: the folder cannot be read.
+    pub fn is_new(dir: &Path) -> Result<bool, OpenError> {
+        folder::is_new(dir).map_err(io(dir))
     }
 
     /// Opens the folder for reading alone, without its lock, beside whoever serves it. Read

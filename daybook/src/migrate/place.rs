@@ -136,8 +136,7 @@ impl Opened {
             }
             return Ok(opened);
         };
-        let is_new = !folder.exists()
-            || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        let is_new = Embedded::is_new(folder).map_err(|error| open_failure(error, folder))?;
         let options = Options {
             shards: (is_new || asked).then_some(shards),
             create: is_new,

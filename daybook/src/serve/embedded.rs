@@ -23,7 +23,8 @@ pub fn open_failure(error: OpenError, dir: &Path) -> Failure {
     let code = match &error {
         OpenError::Locked { .. } | OpenError::Log(LogError::Locked(_)) => "LOG_LOCKED",
         OpenError::Log(LogError::Damaged { .. }) => "LOG_DAMAGED",
-        OpenError::Log(LogError::Unusable(_) | LogError::NotOwner { .. }) => "LOG_UNUSABLE",
+        OpenError::LogGone { .. }
+        | OpenError::Log(LogError::Unusable(_) | LogError::NotOwner { .. }) => "LOG_UNUSABLE",
         OpenError::Log(LogError::Unavailable(_)) | OpenError::Io { .. } => "FOLDER_UNREADABLE",
         OpenError::Views(_) => "READ_MODELS_UNUSABLE",
         OpenError::SqliteTooOld { .. } => "SQLITE_TOO_OLD",
@@ -52,7 +53,7 @@ pub fn open_failure(error: OpenError, dir: &Path) -> Failure {
             .hint(format!(
                 "daybook snapshot restore --data {dir} --to NEW-FOLDER restores all before the damage"
             )),
-        OpenError::Log(_) | OpenError::SqliteTooOld { .. } => {
+        OpenError::LogGone { .. } | OpenError::Log(_) | OpenError::SqliteTooOld { .. } => {
             Failure::new(Kind::Broken, code, message)
         }
     }

@@ -195,9 +195,7 @@ async fn restore_folder(
     to: &Path,
     point: Point,
 ) -> Result<RestoreReport, Failure> {
-    let taken =
-        to.exists() && std::fs::read_dir(to).map_or(true, |mut entries| entries.next().is_some());
-    if taken {
+    if !Embedded::is_new(to).map_err(|error| open_failure(error, to))? {
         return Err(Failure::usage(format!(
             "{} is there already; a restore makes a new folder",
             to.display()

@@ -176,6 +176,32 @@ fn a_migration_that_is_given_up_leaves_one_log_that_serves() {
     assert!(serve_refused(&one).contains("LOG_SEALED"));
 }
 
+/// A migration that was killed before it had made the log in its new folder.
+#[test]
+fn what_is_left_where_no_log_was_made_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (one, other, back) = (at("one"), at("other"), at("back"));
+    let mut server = bank(&one);
+    let kept = heads(&server);
+    assert!(server.stop(Signal::TERM).success());
+    drop(server);
+    for left in [&other, &back] {
+        std::fs::create_dir(left).unwrap();
+        for name in ["daybook.lock", "log.db.new", "log.db.new-wal"] {
+            std::fs::write(left.join(name), "").unwrap();
+        }
+    }
+    migrate(&one, &other, &["--shards", "3"]).ok();
+    let restore = ["snapshot", "restore", "--data", other.to_str().unwrap()];
+    run(&[&restore[..], &["--to", back.to_str().unwrap()]].concat()).ok();
+    for data in [&other, &back] {
+        let server = Server::on(data, &[]);
+        assert_eq!(heads(&server), kept);
+        server.ok(&["verify"]);
+    }
+}
+
 /// Runs a migration to 3 shards again and again, killed later each time, until one ends by itself;
 /// how many were killed.
 fn kill_until_it_ends(from: &Path, to: &Path) -> u64 {

@@ -64,33 +64,17 @@ impl SqliteLog {
                 "a log has at least one shard".to_owned(),
             ));
         }
-        let writer = schema::writer_options(file);
-        let mut connection = sqlite::connect(&writer)
-            .await
-            .map_err(|error| schema::unreadable(&error))?;
-        let meta = match schema::read_meta(&mut connection).await? {
-            Some(meta) => meta,
-            None if options.create => {
-                let meta = Meta {
-                    log_id: options
-                        .log_id
-                        .unwrap_or_else(|| LogId(*uuid::Uuid::new_v4().as_bytes())),
-                    shard_count: options.shards.unwrap_or(1),
-                };
-                schema::create(&mut connection, meta)
-                    .await
-                    .map_err(|error| schema::unreadable(&error))?;
-                crate::folder::sync_directory(file.parent().unwrap_or(Path::new(".")))
-                    .map_err(|error| LogError::Unavailable(error.to_string()))?;
-                meta
-            }
-            None => {
-                return Err(LogError::Unusable(format!(
-                    "{} is empty: no log was ever made there",
-                    file.display()
-                )));
-            }
-        };
+        if !file.exists() {
+            let meta = Meta {
+                log_id: options
+                    .log_id
+                    .unwrap_or_else(|| LogId(*uuid::Uuid::new_v4().as_bytes())),
+                shard_count: options.shards.unwrap_or(1),
+            };
+            schema::make(file, meta).await?;
+        }
+        let mut connection = schema::connect(&schema::writer_options(file), file).await?;
+        let meta = schema::read_meta(&mut connection, file).await?;
         check(meta, options)?;
         let mut senders = Vec::new();
         let mut receivers = Vec::new();
@@ -137,10 +121,8 @@ impl SqliteLog {
         }
         let mut options = sqlite::options(file).read_only(true);
         let opened = async |options: &_| -> Result<_, LogError> {
-            let mut connection = sqlite::connect(options)
-                .await
-                .map_err(|error| schema::unreadable(&error))?;
-            let meta = schema::read_meta(&mut connection).await;
+            let mut connection = schema::connect(options, file).await?;
+            let meta = schema::read_meta(&mut connection, file).await;
             Ok((connection, meta?))
         };
         let (mut connection, meta) = match opened(&options).await {
@@ -151,9 +133,6 @@ impl SqliteLog {
                 opened(&options).await?
             }
             other => other?,
-        };
-        let Some(meta) = meta else {
-            return Err(LogError::Unusable(format!("{} is empty", file.display())));
         };
         let mut receivers = Vec::new();
         for shard in 0..meta.shard_count {

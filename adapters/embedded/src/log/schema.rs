@@ -7,6 +7,7 @@ use schemas::record::LogId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, Row as _};
 
+use crate::folder;
 use crate::sqlite::{self, Cause};
 
 /// Version of these tables. A folder of a newer one is refused.
@@ -97,7 +98,6 @@ pub(crate) struct End {
 /// Options of the writer's connection.
 pub(crate) fn writer_options(file: &Path) -> SqliteConnectOptions {
     sqlite::options(file)
-        .create_if_missing(true)
         .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -107,14 +107,66 @@ pub(crate) fn writer_options(file: &Path) -> SqliteConnectOptions {
         .thread_name(|_| "daybook-log".to_owned())
 }
 
-/// Reads [`Meta`]; `None` where the file has no tables yet.
-pub(crate) async fn read_meta(connection: &mut SqliteConnection) -> Result<Option<Meta>, LogError> {
+/// Makes the log `file`, which is not there. It is there as a whole or not at all, also where the
+/// process or the machine ends in between.
+pub(crate) async fn make(file: &Path, meta: Meta) -> Result<(), LogError> {
+    let io = |error: std::io::Error| LogError::Unavailable(format!("log.db: {error}"));
+    let new = folder::begin_file(file).map_err(io)?;
+    let made = async {
+        let options = writer_options(&new).create_if_missing(true);
+        let mut connection = sqlite::connect(&options).await?;
+        create(&mut connection, meta).await?;
+        // What stays in the WAL would be lost with the name that it is for.
+        let kept: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok(kept)
+    };
+    if made.await.map_err(|error| unreadable(&error))? != 0 {
+        return Err(LogError::Locked(format!(
+            "another program holds {}",
+            new.display()
+        )));
+    }
+    folder::put_in_place(file).map_err(io)
+}
+
+/// Opens a connection to the log `file`, which is there.
+///
+/// # Errors
+/// Also where the file is empty: SQLite would take it for a new database, and remove its WAL.
+pub(crate) async fn connect(
+    options: &SqliteConnectOptions,
+    file: &Path,
+) -> Result<SqliteConnection, LogError> {
+    if std::fs::metadata(file).is_ok_and(|found| found.len() == 0) {
+        return Err(empty(file));
+    }
+    sqlite::connect(options)
+        .await
+        .map_err(|error| unreadable(&error))
+}
+
+/// A log is never empty, since it is made as a whole.
+fn empty(file: &Path) -> LogError {
+    LogError::Unusable(format!(
+        "{} is empty, and a log never is: put it back as it was, with log.db-wal if there was one",
+        file.display()
+    ))
+}
+
+/// Reads [`Meta`] of the log `file`.
+pub(crate) async fn read_meta(
+    connection: &mut SqliteConnection,
+    file: &Path,
+) -> Result<Meta, LogError> {
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
         .fetch_one(&mut *connection)
         .await
         .map_err(|error| unreadable(&error))?;
     if tables == 0 {
-        return Ok(None);
+        return Err(empty(file));
     }
     let application: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *connection)
@@ -143,17 +195,14 @@ pub(crate) async fn read_meta(connection: &mut SqliteConnection) -> Result<Optio
     ) else {
         return Err(damaged("its row of meta contradicts itself"));
     };
-    Ok(Some(Meta {
+    Ok(Meta {
         log_id: LogId(log_id),
         shard_count,
-    }))
+    })
 }
 
 /// Makes the tables, all or none.
-pub(crate) async fn create(
-    connection: &mut SqliteConnection,
-    meta: Meta,
-) -> Result<(), sqlx::Error> {
+async fn create(connection: &mut SqliteConnection, meta: Meta) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql(TABLES).execute(&mut *transaction).await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(

@@ -27,8 +27,8 @@ pub(super) const ROWS: &[Explanation] = &[
     ]),
     operation("LOG_UNUSABLE", [
         "The log cannot be used by this build with these settings.",
-        "It has another number of shards than was asked for, is no log of Daybook's, or is on Kafka and the brokers do not let this user in: the message says which.",
-        "Start with the number of shards that the log was made with, or use another folder. On Kafka: check user and password, and let `daybook setup` check the topics.",
+        "It has another number of shards than was asked for, is no log of Daybook's, is gone or empty while its read models are there, or is on Kafka and the brokers do not let this user in: the message says which.",
+        "Start with the number of shards that the log was made with, or use another folder. A `log.db` that is gone is put back from a backup, with `log.db-wal` if there was one: none is made in its place. On Kafka: check user and password, and let `daybook setup` check the topics.",
     ]),
     operation("LOG_SEALED", [
         "The books went over to another log; this one takes no more records.",

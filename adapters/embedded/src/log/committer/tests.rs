@@ -14,14 +14,13 @@ impl Log {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log.db");
-        let mut connection = sqlite::connect(&schema::writer_options(&path))
-            .await
-            .unwrap();
         let meta = Meta {
             log_id: LogId([1; 16]),
             shard_count: 2,
         };
-        schema::create(&mut connection, meta).await.unwrap();
+        schema::make(&path, meta).await.unwrap();
+        let options = schema::writer_options(&path);
+        let connection = schema::connect(&options, &path).await.unwrap();
         let (sender, next) = watch::channel(1);
         let (_, requests) = mpsc::channel(1);
         let senders = vec![sender, watch::channel(1).0];
