@@ -10,10 +10,13 @@ mod stack;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adapter_kafka::{Connection, KafkaLog};
+use adapter_kafka::{ClaimGate, Connection, Group, KafkaLog};
 use ports::conformance::samples::{barrier, batch};
 use ports::log::{Batch, Begin, CommitOutcome, EventLog, LogEntry, LogError, LogWriter, Position};
+use ports::ownership::Ownership as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::Producer as _;
+use rdkafka::{Offset, TopicPartitionList};
 
 async fn open(connection: &Connection) -> KafkaLog {
     KafkaLog::open(connection.clone(), None).await.unwrap()
@@ -306,4 +309,48 @@ async fn every_record_is_found_by_who_comes_new() {
     println!("{looked} look-ups, {each:?} each");
     assert!(each < Duration::from_millis(300), "{each:?} each");
     assert_eq!(fresh.entry_of(0, next).await.unwrap(), None);
+}
+
+/// The coordinator gives up what a killed writer left open when its transaction times out, here
+/// after a minute; the next owner is given the shard long before that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn consumed_offsets_that_a_killed_writer_left_open_do_not_hold_up_the_next_owner() {
+    let connection = stack::connection();
+    stack::make(&connection, 1).await;
+    let member: BaseConsumer = connection
+        .client()
+        .set("group.id", connection.owners_group())
+        .create()
+        .unwrap();
+    let killed = raw::transactional(&connection, 0);
+    killed.begin_transaction().unwrap();
+    let mut consumed = TopicPartitionList::new();
+    consumed
+        .add_partition_offset(&connection.topics().deposits, 0, Offset::Offset(7))
+        .unwrap();
+    killed
+        .send_offsets_to_transaction(
+            &consumed,
+            &member.group_metadata().unwrap(),
+            Duration::from_secs(10),
+        )
+        .unwrap();
+
+    let group = Group::join(&connection, 1, "127.0.0.1:1").unwrap();
+    let mut assigned = group.assignment();
+    let gate = Arc::clone(&group) as Arc<dyn ClaimGate>;
+    let log = KafkaLog::open(connection.clone(), Some(gate))
+        .await
+        .unwrap();
+    assigned
+        .wait_for(|assigned| assigned.shards.contains(&0))
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let mut writer = log.claim(0, barrier(1)).await.unwrap();
+    let took = begun.elapsed();
+    println!("claimed after {took:?}");
+    assert!(took < Duration::from_secs(4), "it took {took:?}");
+    commit(&mut writer, batch(log.log_id(), 0, 1, 1, 1, 10)).await;
+    drop(killed);
 }
