@@ -254,7 +254,8 @@ impl Driver {
             hash_seed: self.hash_seed,
             projected: self.projected.clone(),
         };
-        let mut told = std::time::Instant::now();
+        let begun = std::time::Instant::now();
+        let mut told = begun;
         let progress = Box::new(move |progress: shard_state::recover::Progress| {
             if told.elapsed() > Duration::from_secs(2) {
                 told = std::time::Instant::now();
@@ -281,6 +282,7 @@ impl Driver {
             sequence = recovered.state.next_sequence() - 1,
             replayed = recovered.replayed,
             snapshot = recovered.snapshot.as_deref(),
+            took = ?begun.elapsed(),
             "recovered"
         );
         if recovered.snapshot.is_some() {

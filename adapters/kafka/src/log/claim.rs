@@ -133,18 +133,30 @@ impl Claimant {
     }
 
     fn claim(self, admission: Option<&Admission>, barrier: Bytes) -> Result<Committer, Failed> {
+        let begun = Instant::now();
         // Fences every earlier writer, and ends what they left open.
         self.producer
             .init_transactions(INIT)
             .map_err(|error| self.refused("fencing earlier writers", &error))?;
+        let fenced = begun.elapsed();
         let shard = self.shard;
         let pool = &self.shared.pool;
         let end = pool
             .run_here(shard, -1, |stream| find::end(stream, shard))
             .map_err(retriable)?;
+        let found = begun.elapsed();
         let sent = now();
         let stored = self.commit_barrier(end, admission, barrier)?;
+        let committed = begun.elapsed();
         self.check(&stored, sent, now())?;
+        tracing::info!(
+            shard,
+            ?fenced,
+            end = ?found.saturating_sub(fenced),
+            barrier = ?committed.saturating_sub(found),
+            took = ?begun.elapsed(),
+            "claimed"
+        );
         let Some(known) = self.shared.shard(shard) else {
             return Err(Failed::For(super::no_shard(shard, 0)));
         };
