@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use adapter_kafka::setup::{SetupOptions, setup};
-use adapter_kafka::{Connection, Group};
+use adapter_kafka::{Connection, Group, KafkaLog};
 use node::{Node, connection, ledgers, transfer};
 use ports::log::EventLog as _;
 use ports::ownership::Ownership as _;
@@ -92,24 +92,27 @@ impl Log {
     }
 
     /// All records of all shards, after every check of replay: places, chains, epochs, times.
-    async fn records(&self, node: &Node) -> Vec<schemas::record::Record> {
+    /// Opened anew, the log ends where it ends now; who follows another's shard sees that later.
+    async fn records(&self) -> Vec<schemas::record::Record> {
+        let log = KafkaLog::open(self.connection.clone(), None).await;
+        let log = log.expect("the log is opened");
         let mut all = Vec::new();
         for shard in 0..self.shards {
             let (_, projected) = watch::channel(0);
             let options = Options {
-                log_id: node.log.log_id(),
+                log_id: log.log_id(),
                 shard,
                 shard_count: self.shards,
                 until: None,
                 hash_seed: 1,
                 projected,
             };
-            recover(node.log.reader(), None, options, Box::new(|_| {}))
+            recover(log.reader(), None, options, Box::new(|_| {}))
                 .await
                 .expect("the log replays");
             let mut from = ports::log::Position(0);
             loop {
-                let entries = node.log.reader().read(shard, from, 1 << 20).await.unwrap();
+                let entries = log.reader().read(shard, from, 1 << 20).await.unwrap();
                 let Some(last) = entries.last() else { break };
                 from = ports::log::Position(last.position.0 + 1);
                 for entry in entries.into_iter().filter(|entry| entry.record_count > 0) {
@@ -207,7 +210,7 @@ async fn a_killed_nodes_shards_are_served_by_the_other_within_ten_seconds() {
     let took = node.serves(4, Duration::from_secs(10)).await;
     println!("    its shards were served after {took:?}");
     let acknowledged = other.acknowledged();
-    let keys = keys(&log.records(&node).await);
+    let keys = keys(&log.records().await);
     for line in &acknowledged {
         let (ledger, key) = line.split_once(' ').unwrap();
         let found = keys.get(&(ledger.to_owned(), key.to_owned()));
@@ -257,7 +260,7 @@ async fn a_stopped_node_that_wakes_up_writes_nothing_by_its_old_right() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     sleeper.signal("-STOP");
-    let records = log.records(&node).await;
+    let records = log.records().await;
     let keys = keys(&records);
     for line in sleeper.acknowledged() {
         let (ledger, key) = line.split_once(' ').unwrap();
@@ -287,7 +290,7 @@ async fn a_rebalance_that_gives_a_shard_back_costs_no_claim() {
     for ledger in &ledgers {
         node.bank(ledger).await;
     }
-    let before = claims(&log.records(&node).await);
+    let before = claims(&log.records().await);
     for turn in 0..3 {
         // It joins and never claims.
         let guest = Group::join(&log.connection, 4, "guest:1").unwrap();
@@ -307,7 +310,7 @@ async fn a_rebalance_that_gives_a_shard_back_costs_no_claim() {
             assert!(!node.insist(transfer(ledger, &key)).await.repeated);
         }
     }
-    assert_eq!(claims(&log.records(&node).await), before);
+    assert_eq!(claims(&log.records().await), before);
     assert!(node.serving().iter().all(|(_, epoch)| *epoch == 1));
     node.stop().await;
 }
@@ -432,7 +435,7 @@ async fn outcomes_and_dead_letters_over_a_kill_in_mid_stream() {
             "{place:?}"
         );
     }
-    let records = log.records(&node).await;
+    let records = log.records().await;
     let keys = keys(&records);
     for key in commands.values() {
         let found = ledgers

@@ -38,7 +38,6 @@ impl FactsSource for Nothing {
 pub struct Node {
     pub group: Arc<Group>,
     pub handler: Handler,
-    pub log: Arc<KafkaLog>,
 }
 
 /// Topics behind `prefix`.
@@ -56,10 +55,10 @@ impl Node {
         let group = Group::join(connection, shards, address).expect("it joins");
         let gate = Arc::clone(&group) as Arc<dyn ClaimGate>;
         let log = KafkaLog::open(connection.clone(), Some(gate)).await;
-        let log = Arc::new(log.expect("the log is opened"));
+        let log: Arc<dyn EventLog> = Arc::new(log.expect("the log is opened"));
         let (_, projected) = watch::channel(0);
         let parts = Parts {
-            log: Arc::clone(&log) as Arc<dyn EventLog>,
+            log,
             facts: Arc::new(Nothing),
             snapshots: Arc::new(MemorySnapshots::default()),
             projected: vec![projected; shards as usize],
@@ -72,11 +71,7 @@ impl Node {
             ..Config::new("test")
         };
         let handler = start_parts(config, parts).await.expect("it starts");
-        Self {
-            group,
-            handler,
-            log,
-        }
+        Self { group, handler }
     }
 
     /// Shards that serve here, with their epochs.
