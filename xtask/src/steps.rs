@@ -223,10 +223,11 @@ fn tests(targets: &Targets) -> Command {
 
 /// Runs `command` with a stack of its own up, and takes that down again.
 fn on_stack(name: &str, mut command: Command, said: &mut Said) -> Result<(), StepError> {
-    let stack = Stack::named(name)?;
-    // What a run that was broken off has left.
+    let stack = Stack::for_tests(name)?;
+    // What a run that was broken off has left, also where there was no room in memory.
+    Stack::named(name)?.wipe()?;
     stack.wipe()?;
-    announce("the stack");
+    announce(&format!("the stack, in {}", stack.folder().display()));
     let started = Instant::now();
     let outcome = stack
         .up(&Server::ALL, &|line| anstream::eprintln!("{line}"))

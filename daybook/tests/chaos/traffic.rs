@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger_core::name::LedgerName;
 use ports::routing::shard_of;
@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 
 use crate::bank::{Bank, Refused, command, open, strong, transfer};
 use crate::load::Way;
-use crate::operations::eventually;
 
 /// How much is sent.
 #[derive(Debug, Clone, Copy)]
@@ -157,14 +156,20 @@ impl Traffic {
     /// that took.
     pub fn wait_progress(&self, within: Duration, what: &str) -> Duration {
         let before = self.acknowledged();
-        eventually(within, what, || {
+        let begun = Instant::now();
+        loop {
             self.check();
             let now = self.acknowledged();
-            before
-                .iter()
-                .zip(&now)
-                .all(|(before, now)| now >= &(before + 2))
-        })
+            if before.iter().zip(&now).all(|(was, is)| *is >= was + 2) {
+                return begun.elapsed();
+            }
+            assert!(
+                begun.elapsed() < within,
+                "not within {within:?}: {what}; acknowledged by ledger, then and now: {before:?}, \
+                 {now:?}"
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// A promise that a client saw broken ends the test at once.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StackError;
 
@@ -13,6 +13,36 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> St
         path,
         source,
     }
+}
+
+/// A folder in memory that is named after `folder`; `None` where the system has no such place, or
+/// not `free` bytes in it and in memory itself.
+pub fn in_memory(folder: &Path, free: u64) -> Option<PathBuf> {
+    let place = Path::new("/dev/shm");
+    let found = rustix::fs::statvfs(place).ok()?;
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    let available = memory.lines().find_map(|line| {
+        let kibibytes = line
+            .strip_prefix("MemAvailable:")?
+            .trim()
+            .strip_suffix(" kB")?;
+        kibibytes.trim().parse::<u64>().ok()
+    })?;
+    // What runs beside needs memory too.
+    let has_room = found.f_bavail.saturating_mul(found.f_frsize) >= free
+        && available.saturating_mul(1024) >= 2 * free;
+    let folder = place.join(format!("daybook-stack{}", flat(folder)));
+    // One that was left there is to be found again.
+    (has_room || folder.exists()).then_some(folder)
+}
+
+/// The path as one name.
+pub fn flat(folder: &Path) -> String {
+    let name = folder.to_string_lossy();
+    let flat = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
+    flat.collect()
 }
 
 /// Makes a folder and those above it.

@@ -36,6 +36,9 @@ use versions::Versions;
 /// The name of the stack that is meant where none is given.
 pub const DEFAULT_NAME: &str = "daybook";
 
+/// Room in memory for a stack of the tests: their data take less than a quarter of it.
+const MEMORY_FREE: u64 = 6 << 30;
+
 /// A stack, running or not. All servers listen on 127.0.0.1.
 #[derive(Debug)]
 pub struct Stack {
@@ -66,6 +69,17 @@ impl Stack {
     /// [`StackError`] when the pinned versions cannot be read.
     pub fn named(name: &str) -> Result<Self, StackError> {
         Self::at(crate::root().join("target/stack").join(name))
+    }
+
+    /// A stack for tests of that name, in memory where there is room for it. What its servers make
+    /// durable outlives their processes there too, and a disk that stands still for seconds, as
+    /// shared machines' do, is not taken for a fault of what is tested.
+    ///
+    /// # Errors
+    /// [`StackError`] when the pinned versions cannot be read.
+    pub fn for_tests(name: &str) -> Result<Self, StackError> {
+        let on_disk = crate::root().join("target/stack").join(name);
+        Self::at(files::in_memory(&on_disk, MEMORY_FREE).unwrap_or(on_disk))
     }
 
     /// The stack in that folder.

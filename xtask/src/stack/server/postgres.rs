@@ -166,12 +166,7 @@ fn data(folder: &Path) -> PathBuf {
 }
 
 fn elsewhere(folder: &Path) -> PathBuf {
-    let name: String = folder
-        .to_string_lossy()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    PathBuf::from("/var/tmp").join(format!("daybook-stack{name}"))
+    PathBuf::from("/var/tmp").join(format!("daybook-stack{}", files::flat(folder)))
 }
 
 pub(super) fn folders_elsewhere(folder: &Path) -> Vec<PathBuf> {
