@@ -17,7 +17,7 @@ fn root() -> PathBuf {
 fn metadata() -> Metadata {
     MetadataCommand::new()
         .current_dir(root())
-        .other_options(vec!["--locked".into(), "--offline".into()])
+        .other_options(vec!["--locked".into()])
         .exec()
         .expect("cargo metadata")
 }

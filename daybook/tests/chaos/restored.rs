@@ -148,6 +148,12 @@ fn put_back(chances: &mut StdRng) -> PutBack {
     let finished = traffic.finish();
     load.prove();
     finished.prove(&cluster);
+    // Two lines of a statement at least, however few the client came to.
+    for key in ["held 1", "held 2"] {
+        let deposit = transfer(&ledgers(1)[0], key, "client:0:cash", ACCOUNT, 1);
+        let written = finished.runtime.block_on(finished.bank.write(&deposit));
+        written.unwrap();
+    }
     let committed = books.committed(0);
     let held = finished.runtime.block_on(hold(&finished.bank));
     books.stop();
